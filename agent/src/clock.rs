@@ -1,0 +1,1 @@
+//! Kernel timestamps turned into wall-clock time.

@@ -1,0 +1,1 @@
+//! Records of one connection put together into exchanges.

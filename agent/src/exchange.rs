@@ -1,0 +1,251 @@
+//! One request and its response: the one type in the middle of hark.
+//!
+//! Everything before it (probes, records, connections) exists to build it; everything after it
+//! (metrics, spans, logs) only reads it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use hark_common::socket::Task;
+
+/// Which end of the exchange the observed process was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// It received the request.
+    Server,
+    /// It sent the request.
+    Client,
+}
+
+/// The version in the request line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Protocol {
+    /// `HTTP/1.0`
+    Http10,
+    /// `HTTP/1.1`
+    Http11,
+}
+
+impl Protocol {
+    /// Value of `network.protocol.version`.
+    #[must_use]
+    pub const fn version(self) -> &'static str {
+        match self {
+            Self::Http10 => "1.0",
+            Self::Http11 => "1.1",
+        }
+    }
+}
+
+/// The request method: the convention's known ones, or whatever token was sent.
+///
+/// Methods are case-sensitive (RFC 9110 §9.1): `get` is not `GET`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the variants are the methods' own names")]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Delete,
+    Connect,
+    Options,
+    Trace,
+    Patch,
+    /// A token outside the list; `_OTHER` in metrics, kept as `http.request.method_original`.
+    Other(Box<str>),
+}
+
+impl Method {
+    /// Reads a method token.
+    #[must_use]
+    pub fn from_token(token: &str) -> Self {
+        match token {
+            "GET" => Self::Get,
+            "HEAD" => Self::Head,
+            "POST" => Self::Post,
+            "PUT" => Self::Put,
+            "DELETE" => Self::Delete,
+            "CONNECT" => Self::Connect,
+            "OPTIONS" => Self::Options,
+            "TRACE" => Self::Trace,
+            "PATCH" => Self::Patch,
+            other => Self::Other(other.into()),
+        }
+    }
+
+    /// Value of `http.request.method`: `_OTHER` for what is not in the convention's list.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Get => "GET",
+            Self::Head => "HEAD",
+            Self::Post => "POST",
+            Self::Put => "PUT",
+            Self::Delete => "DELETE",
+            Self::Connect => "CONNECT",
+            Self::Options => "OPTIONS",
+            Self::Trace => "TRACE",
+            Self::Patch => "PATCH",
+            Self::Other(_) => "_OTHER",
+        }
+    }
+}
+
+/// Why an exchange has no whole response. The names are the values of `error.type`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorType {
+    /// The peer reset the connection (RST received, `ECONNRESET` or `EPIPE`).
+    ConnectionReset,
+    /// The peer closed its side before the exchange was whole.
+    ConnectionClosed,
+    /// The observed process closed the connection before the exchange was whole.
+    ConnectionAborted,
+    /// The kernel gave the connection up (`ETIMEDOUT`).
+    Timeout,
+    /// The connection broke with another error.
+    Other,
+}
+
+impl ErrorType {
+    /// Value of `error.type`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConnectionReset => "connection_reset",
+            Self::ConnectionClosed => "connection_closed",
+            Self::ConnectionAborted => "connection_aborted",
+            Self::Timeout => "timeout",
+            Self::Other => "_OTHER",
+        }
+    }
+}
+
+/// One end of the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Endpoint {
+    /// TCP over IPv4 or IPv6 (IPv4-mapped addresses are given as IPv4).
+    Inet(SocketAddr),
+    /// An `AF_UNIX` stream; such sockets mostly have no name.
+    Unix,
+}
+
+impl Endpoint {
+    /// The address, if it is an internet one.
+    #[must_use]
+    pub const fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Inet(address) => Some(address.ip()),
+            Self::Unix => None,
+        }
+    }
+
+    /// The port, if it is an internet address.
+    #[must_use]
+    pub const fn port(&self) -> Option<u16> {
+        match self {
+            Self::Inet(address) => Some(address.port()),
+            Self::Unix => None,
+        }
+    }
+}
+
+/// `traceparent` of the request: W3C Trace Context, version 00 and later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TraceContext {
+    /// 16 bytes, never all zero.
+    pub trace_id: [u8; 16],
+    /// The sender's span, 8 bytes, never all zero.
+    pub parent_id: [u8; 8],
+    /// The flags as sent; bit 0 is sampled, bit 1 random.
+    pub flags: u8,
+}
+
+/// What the request head said. Values are valid UTF-8: other bytes are percent-encoded in the
+/// path and replaced elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// The method.
+    pub method: Method,
+    /// Path of the target without the query; `*` for the asterisk form; empty for the authority
+    /// form (CONNECT). Not longer than [`crate::http1::PATH_LIMIT`].
+    pub path: Arc<str>,
+    /// The path was longer than what is kept.
+    pub path_truncated: bool,
+    /// The version of the request line.
+    pub protocol: Protocol,
+    /// The name asked for: authority of an absolute or authority form, else `Host`; without port.
+    pub host: Option<Arc<str>>,
+    /// The port in the same place, if there was one.
+    pub port: Option<u16>,
+    /// Scheme of an absolute-form target, or `X-Forwarded-Proto`/`Forwarded`; else `None`.
+    pub scheme: Option<Arc<str>>,
+    /// `User-Agent`.
+    pub user_agent: Option<Arc<str>>,
+    /// First address of `Forwarded` or `X-Forwarded-For`.
+    pub client_address: Option<Arc<str>>,
+    /// `Content-Length`, if there is one valid.
+    pub content_length: Option<u64>,
+    /// The trace context, if there is one valid.
+    pub context: Option<TraceContext>,
+}
+
+/// One request and its response, as one process saw it.
+///
+/// Times are `CLOCK_MONOTONIC` in nanoseconds; [`crate::clock`] turns them into wall-clock time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Exchange {
+    /// The end that was observed.
+    pub role: Role,
+    /// The socket's cookie: names the connection since boot.
+    pub socket: u64,
+    /// Number of the request on its connection, from 0.
+    pub index: u32,
+    /// The process that served or sent it.
+    pub task: Task,
+    /// This end of the connection.
+    pub local: Endpoint,
+    /// The other end.
+    pub peer: Endpoint,
+    /// What was asked.
+    pub request: Request,
+    /// Status of the final response, if one began.
+    pub status: Option<u16>,
+    /// Why there is no whole response; `None` for one that is whole, whatever its status.
+    pub error: Option<ErrorType>,
+    /// Server: the read that delivered the first byte of the request returned. Client: the write
+    /// that took the first byte returned.
+    pub start_ns: u64,
+    /// The first byte of the final response was handed to the kernel (server) or read (client).
+    pub first_response_ns: Option<u64>,
+    /// The last byte was; for a cut exchange, when the cut was noticed.
+    pub end_ns: u64,
+    /// Size of the request body, if it is known, in bytes.
+    pub request_body_bytes: Option<u64>,
+    /// Size of the response body, in bytes.
+    pub response_body_bytes: u64,
+}
+
+impl Exchange {
+    /// The duration that metrics and spans report, in nanoseconds.
+    #[must_use]
+    pub const fn duration_ns(&self) -> u64 {
+        self.end_ns.saturating_sub(self.start_ns)
+    }
+
+    /// Value of `error.type` by the HTTP conventions: the failure's name, else the status when it
+    /// makes this an error for this role (5xx for a server, 4xx and 5xx for a client).
+    #[must_use]
+    pub fn error_type(&self) -> Option<std::borrow::Cow<'static, str>> {
+        if let Some(error) = self.error {
+            return Some(error.as_str().into());
+        }
+        let limit = match self.role {
+            Role::Server => 500,
+            Role::Client => 400,
+        };
+        self.status
+            .filter(|status| *status >= limit)
+            .map(|status| status.to_string().into())
+    }
+}

@@ -1,0 +1,1 @@
+//! The kernel side: loading the programs, attaching them, reading what they send.

@@ -1,0 +1,23 @@
+//! The library of the `hark` agent.
+//!
+//! Data flows one way: probe → record → connection → exchange → metrics and spans. See
+//! `ARCHITECTURE.md`.
+
+pub mod capture;
+pub mod cli;
+pub mod clock;
+pub mod config;
+pub mod connection;
+pub mod doctor;
+pub mod exchange;
+pub mod http1;
+pub mod identity;
+pub mod kernel;
+pub mod otlp;
+pub mod pipeline;
+pub mod record;
+pub mod red;
+pub mod route;
+pub mod serve;
+pub mod telemetry;
+pub mod top;

@@ -1,0 +1,3 @@
+//! The `hark` binary.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Spans to an OpenTelemetry Collector, over OTLP.

@@ -1,0 +1,1 @@
+//! The one way that data flows: records in, metrics and spans out.

@@ -1,0 +1,1 @@
+//! Bytes from the ring buffer or a capture file, decoded into records.

@@ -1,0 +1,1 @@
+//! Rate, errors, duration: the request metrics per service.

@@ -1,0 +1,1 @@
+//! `http.route` from a path: configured templates, or identifiers folded.
