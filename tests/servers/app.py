@@ -1,6 +1,6 @@
 """The test contract on Python's http.server: /ok, /status/N, /bytes/N, /chunked/COUNT/SIZE,
 /sleep/MS, and any request body read to its end. Argument: a port, or the path of a unix socket.
-With LOG set, each exchange is a JSON line there with the handler's own CLOCK_MONOTONIC times."""
+/gate answers once the file GATE exists. With LOG set, each exchange is a JSON line there with the handler's own CLOCK_MONOTONIC times."""
 import json
 import os
 import socket
@@ -88,6 +88,11 @@ class Handler(BaseHTTPRequestHandler):
         elif parts[0] == "sleep":
             time.sleep(numbers[0] / 1000)
             self.answer(200, b"slept\n")
+        elif parts[0] == "gate":
+            print("GATED", flush=True)
+            while not os.path.exists(os.environ["GATE"]):
+                time.sleep(0.01)
+            self.answer(200, b"gate\n")
         else:
             self.answer(200, b"%d\n" % size)
         self.wfile.flush()

@@ -269,7 +269,8 @@ pub fn command(run_dir: &TempDir, address: SocketAddr, environment: &[(&str, &st
         .arg("run")
         .env("HARK_LISTEN", address.to_string())
         .env("HARK_RUN_DIR", run_dir.path())
-        .env("RUST_BACKTRACE", "1");
+        // Ours, not a key of the configuration.
+        .env_remove("HARK_BIN");
     // What the developer's shell has must not send the spans of a test anywhere.
     for (key, _) in std::env::vars_os() {
         if key.to_string_lossy().starts_with("OTEL_") {

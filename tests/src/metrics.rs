@@ -8,6 +8,9 @@ pub type Labels = BTreeMap<String, String>;
 /// How many exchanges by method and status; the status is empty where there was none.
 pub type Counts = BTreeMap<(String, String), u64>;
 
+/// How many exchanges by method, status and `error_type`; empty for what there is not.
+pub type Outcomes = BTreeMap<(String, String, String), u64>;
+
 /// One line of the page.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {
@@ -64,6 +67,34 @@ impl Page {
             *found.entry(value_of(sample, label)).or_default() += whole(sample.value);
         }
         found
+    }
+
+    /// Exchanges with these labels by method, status and `error_type`.
+    #[must_use]
+    pub fn outcomes(&self, family: &str, labels: &[(&str, &str)]) -> Outcomes {
+        let name = format!("{family}_count");
+        let mut outcomes = Outcomes::new();
+        for sample in self.with(&name, labels) {
+            let key = (
+                value_of(sample, "http_request_method"),
+                value_of(sample, "http_response_status_code"),
+                value_of(sample, "error_type"),
+            );
+            *outcomes.entry(key).or_default() += whole(sample.value);
+        }
+        outcomes
+    }
+
+    /// Everything that is said of a service.
+    #[must_use]
+    pub fn of_service(&self, service: &str) -> Vec<&Sample> {
+        let of = |sample: &&Sample| {
+            sample
+                .labels
+                .get("service_name")
+                .is_some_and(|name| name == service)
+        };
+        self.0.iter().filter(of).collect()
     }
 
     /// Exchanges of one service by method and status, from a duration histogram's count.
@@ -152,6 +183,23 @@ fn labels(mut rest: &str) -> Option<(Labels, &str)> {
 pub fn counts(of: &[(&str, &str, u64)]) -> Counts {
     of.iter()
         .map(|(method, status, count)| (((*method).to_owned(), (*status).to_owned()), *count))
+        .collect()
+}
+
+/// Outcomes written down by hand in a test.
+#[must_use]
+pub fn outcomes(of: &[(&str, &str, &str, u64)]) -> Outcomes {
+    of.iter()
+        .map(|(method, status, error, count)| {
+            (
+                (
+                    (*method).to_owned(),
+                    (*status).to_owned(),
+                    (*error).to_owned(),
+                ),
+                *count,
+            )
+        })
         .collect()
 }
 

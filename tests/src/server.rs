@@ -56,7 +56,8 @@ impl Server {
     }
 
     /// The same with a log of its own times, a JSON line per exchange (`path`, and the handler's
-    /// `begun` and `ended` in ns of `CLOCK_MONOTONIC`), in [`folder`](Self::folder)`/log`.
+    /// `begun` and `ended` in ns of `CLOCK_MONOTONIC`), in [`folder`](Self::folder)`/log`, and with
+    /// `/gate`, which prints `GATED` and answers when the file `gate` is there.
     ///
     /// # Errors
     /// There is no Python.
@@ -65,7 +66,8 @@ impl Server {
         let mut command = Command::new(tools::find("python3")?);
         command
             .arg(tools::source("app.py"))
-            .env("LOG", folder.path().join("log"));
+            .env("LOG", folder.path().join("log"))
+            .env("GATE", folder.path().join("gate"));
         let mut server = Self::announced(name, command)?;
         server.folder = Some(folder);
         Ok(server)

@@ -239,7 +239,15 @@ fn orders_multiply() {
 
 #[test]
 fn every_way_to_receive_answers() {
-    for mode in ["peek", "recvmmsg", "readv", "recvmsg", "trunc"] {
+    for mode in [
+        "peek",
+        "recvmmsg",
+        "readv",
+        "recvmsg",
+        "trunc",
+        "splice-in",
+        "splice-out",
+    ] {
         let server = Server::sockets("harness-sockets", mode);
         let requests = vec![
             Request::post("/a", Body::Length(20_000)),

@@ -2,7 +2,7 @@
 
 use std::io::{IoSliceMut, Read};
 use std::net::TcpStream;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 
 /// Looks three times before it takes: the first two must not count as received.
 pub(crate) fn peek(stream: &mut TcpStream, buffer: &mut [u8]) -> std::io::Result<usize> {
@@ -80,6 +80,18 @@ pub(crate) fn discard(stream: &TcpStream, size: usize) -> std::io::Result<usize>
             libc::MSG_TRUNC,
         )
     })
+}
+
+/// `splice` from the socket to a pipe, and the pipe thrown away.
+pub(crate) fn splice_away(stream: &TcpStream, size: usize) -> std::io::Result<usize> {
+    let (_output, input) = rustix::pipe::pipe()?;
+    splice(stream, &input, size.min(32 << 10))
+}
+
+/// One `splice`.
+pub(crate) fn splice(from: impl AsFd, to: impl AsFd, size: usize) -> std::io::Result<usize> {
+    let flags = rustix::pipe::SpliceFlags::empty();
+    Ok(rustix::pipe::splice(from, None, to, None, size, flags)?)
 }
 
 fn halves(buffer: &mut [u8]) -> [libc::iovec; 2] {

@@ -41,8 +41,10 @@ pub(crate) fn all(receive: Receive) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads heads, throws bodies away unread.
-pub(crate) fn truncating() -> anyhow::Result<()> {
+/// Reads heads; bodies never reach a buffer of this process.
+pub(crate) fn discarding(
+    discard: fn(&TcpStream, usize) -> std::io::Result<usize>,
+) -> anyhow::Result<()> {
     for stream in listen()?.incoming() {
         let mut stream = stream?;
         std::thread::spawn(move || -> std::io::Result<()> {
@@ -51,9 +53,38 @@ pub(crate) fn truncating() -> anyhow::Result<()> {
                 length -= reader.buffer.len();
                 reader.buffer.clear();
                 while length > 0 {
-                    length -= receive::discard(&stream, length)?;
+                    length -= discard(&stream, length)?;
                 }
                 stream.write_all(OK)?;
+            }
+            Ok(())
+        });
+    }
+    Ok(())
+}
+
+/// Bytes of the body that [`splicing`] answers with.
+const SPLICED: usize = 50_000;
+
+/// Answers with a body that goes from a pipe to the socket without passing through a buffer.
+pub(crate) fn splicing() -> anyhow::Result<()> {
+    for stream in listen()?.incoming() {
+        let mut stream = stream?;
+        std::thread::spawn(move || -> std::io::Result<()> {
+            let mut reader = Reader::new(stream.try_clone()?, std::io::Read::read);
+            while let Some(length) = reader.head()? {
+                reader.body(length)?;
+                write!(
+                    stream,
+                    "HTTP/1.1 200 OK\r\nContent-Length: {SPLICED}\r\n\r\n"
+                )?;
+                let (output, input) = rustix::pipe::pipe()?;
+                // It fits: a pipe holds 64 KiB.
+                rustix::io::write(&input, &[b's'; SPLICED])?;
+                let mut left = SPLICED;
+                while left > 0 {
+                    left -= receive::splice(&output, &stream, left)?;
+                }
             }
             Ok(())
         });
