@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod http1;
 pub mod identity;
 pub mod kernel;
+pub mod log;
 pub mod otlp;
 pub mod pipeline;
 pub mod record;
