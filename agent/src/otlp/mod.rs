@@ -1,1 +1,3 @@
 //! Spans to an OpenTelemetry Collector, over OTLP.
+
+pub mod traceparent;
