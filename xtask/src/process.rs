@@ -2,6 +2,7 @@
 
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, Read};
+use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::time::{Duration, Instant};
@@ -118,7 +119,13 @@ pub(crate) fn step(what: &str) {
 
 /// The command as a person would type it, without its environment.
 pub(crate) fn line(command: &Command) -> String {
-    std::iter::once(command.get_program())
+    let program = Path::new(command.get_program());
+    // Cargo is on every developer's PATH; its full name only hides the rest.
+    let program = match program.file_name() {
+        Some(name) if name == "cargo" => name,
+        _ => program.as_os_str(),
+    };
+    std::iter::once(program)
         .chain(command.get_args())
         .map(quoted)
         .collect::<Vec<_>>()

@@ -1,6 +1,6 @@
 //! `cargo xtask setup`: what the other verbs need and a machine with only cargo does not have.
 //!
-//! Every verb calls [`kernel`] or [`tools`] for its own part; nothing missing is the fast path and
+//! Every verb calls [`kernel`] or [`tools()`] for its own part; nothing missing is the fast path and
 //! costs some tens of milliseconds. What is missing is installed from the distribution's packages if we are
 //! root; otherwise the exact command is printed. Nothing is put into the user's cargo home.
 
