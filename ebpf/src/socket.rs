@@ -99,6 +99,10 @@ mod kernel {
     #[unsafe(no_mangle)]
     static WAKE_AT: Global<u64> = Global::new(0);
 
+    /// Whether `AF_UNIX` streams are followed.
+    #[unsafe(no_mangle)]
+    static FOLLOW_UNIX: Global<u32> = Global::new(1);
+
     #[map]
     static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
     #[map]
@@ -521,7 +525,8 @@ mod kernel {
         // SAFETY: the tracepoint's socket is a BTF pointer.
         let (family, kind): (u16, u16) =
             unsafe { (field(sk, offsets.sock_family), field(sk, offsets.sock_type)) };
-        if kind != SOCK_STREAM || family != AF_INET && family != AF_INET6 && family != AF_UNIX {
+        let unix = family == AF_UNIX && FOLLOW_UNIX.load() != 0;
+        if kind != SOCK_STREAM || family != AF_INET && family != AF_INET6 && !unix {
             return;
         }
         let create = if ret > 0 { CREATE } else { 0 };

@@ -2,9 +2,11 @@
 
 pub mod btf;
 pub mod info;
+pub mod interfaces;
 pub mod offsets;
 pub mod records;
 pub mod socket;
+pub mod telemetry;
 
 /// One place in the kernel that hark listens at, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -78,10 +78,15 @@ unsafe impl Pod for Layout {}
 
 impl SocketPrograms {
     /// Loads and attaches the programs. `ring_bytes` is the size of the ring buffer, rounded up to
-    /// a power of two of pages; `own_pid` is left out of what is reported.
+    /// a power of two of pages; `unix` says whether `AF_UNIX` streams are followed beside TCP;
+    /// `own_pid` is left out of what is reported.
     ///
     /// Returns the ring buffer beside them, for the one that reads it.
-    pub fn load(ring_bytes: u32, own_pid: u32) -> Result<(Self, RingBuf<MapData>), SocketError> {
+    pub fn load(
+        ring_bytes: u32,
+        unix: bool,
+        own_pid: u32,
+    ) -> Result<(Self, RingBuf<MapData>), SocketError> {
         if OBJECT.is_empty() {
             return Err(SocketError::NoObject);
         }
@@ -99,6 +104,7 @@ impl SocketPrograms {
             .btf(Some(&kernel_btf))
             .override_global("OFFSETS", &offsets, true)
             .override_global("OWN_PID", &own_pid, true)
+            .override_global("FOLLOW_UNIX", &u32::from(unix), true)
             .override_global("WAKE_AT", &wake_at, true)
             .map_max_entries("RECORDS", ring_bytes)
             .load(OBJECT)
@@ -146,6 +152,14 @@ impl SocketPrograms {
             },
             records,
         ))
+    }
+
+    /// Value of a counter on each CPU.
+    #[must_use]
+    pub fn counter_per_cpu(&self, counter: Counter) -> Vec<u64> {
+        self.counters
+            .get(&(counter as u32), 0)
+            .map_or_else(|_| Vec::new(), |per_cpu| per_cpu.to_vec())
     }
 
     /// Value of a counter over all CPUs.
