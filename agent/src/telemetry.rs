@@ -6,6 +6,8 @@
 
 pub mod page;
 mod process;
+#[cfg(test)]
+pub(crate) mod testing;
 mod text;
 
 use std::io;

@@ -141,6 +141,12 @@ impl Services {
         });
     }
 
+    /// Whether no process and no service is remembered.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.processes.is_empty() && self.ids.is_empty() && self.named.is_empty()
+    }
+
     fn leave(&mut self, id: ServiceId) {
         if let Some(named) = self.named.get_mut(&id) {
             named.processes -= 1;

@@ -120,10 +120,10 @@ pub(super) struct Snapshot {
 /// What the store says of itself; clones count together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct StoreMetrics {
-    series: Gauge,
-    overflow: Counter,
-    addresses: Counter,
-    expired: Counter,
+    pub(super) series: Gauge,
+    pub(super) overflow: Counter,
+    pub(super) addresses: Counter,
+    pub(super) expired: Counter,
 }
 
 impl StoreMetrics {
@@ -476,6 +476,12 @@ impl Store {
     /// Series held, without the overflow series.
     fn held(&self) -> usize {
         self.index.len() * SERIES_PER_SET + self.active.len()
+    }
+
+    /// Whether nothing at all is remembered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.held() == 0 && self.addresses.is_empty() && self.services.is_empty()
     }
 
     fn report_held(&self) {
