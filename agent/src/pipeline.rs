@@ -1,1 +1,148 @@
 //! The one way that data flows: records in, metrics and spans out.
+//!
+//! One thread owns a [`Pipeline`] and everything in it that is not shared: no locks on the way of
+//! a record but the one of the metrics' store.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::connection::{Connections, Counters, Event};
+use crate::exchange::Exchange;
+use crate::http1::HeadParser;
+use crate::identity::{Identities, Service};
+use crate::otlp::Exporter;
+use crate::otlp::traceparent;
+use crate::record::{Record, decode};
+use crate::red::Red;
+use crate::route::{RouteError, Router};
+use crate::telemetry::Telemetry;
+
+/// Who else wants to see each exchange: `hark replay` prints them.
+pub type Observer = Box<dyn FnMut(&Exchange, &Service, Option<&str>, &Clock) + Send>;
+
+/// Everything between the records and the outputs.
+pub struct Pipeline {
+    connections: Connections,
+    counters: Counters,
+    outputs: Outputs,
+}
+
+/// What reads exchanges.
+struct Outputs {
+    identities: Identities,
+    router: Router,
+    red: Red,
+    exporter: Option<Exporter>,
+    clock: Clock,
+    observer: Option<Observer>,
+}
+
+impl Pipeline {
+    /// Builds it, and registers what it says of itself.
+    ///
+    /// # Errors
+    ///
+    /// A route template that is not valid.
+    pub fn new(
+        config: &Config,
+        clock: Clock,
+        exporter: Option<Exporter>,
+        telemetry: &mut Telemetry,
+    ) -> Result<Self, RouteError> {
+        let counters = Counters::new();
+        counters.register(telemetry.registry_mut());
+        let router = Router::new(&config.routes)?;
+        router.metrics().register(telemetry.registry_mut());
+        let red = Red::new(&config.metrics);
+        red.register(telemetry);
+        let identities =
+            Identities::new(config.proc_root.clone(), config.limits.max_processes);
+        identities.register(telemetry.registry_mut());
+        if let Some(exporter) = &exporter {
+            exporter.register(telemetry.registry_mut());
+        }
+        Ok(Self {
+            connections: Connections::new(
+                config.limits.max_connections,
+                HeadParser::new(traceparent::parse),
+                counters.clone(),
+            ),
+            counters,
+            outputs: Outputs { identities, router, red, exporter, clock, observer: None },
+        })
+    }
+
+    /// Shows each exchange to `observer` as well.
+    pub fn observe_with(&mut self, observer: Observer) {
+        self.outputs.observer = Some(observer);
+    }
+
+    /// Takes in one record as the kernel sent it.
+    pub fn record(&mut self, bytes: &[u8]) {
+        let record = match decode(bytes) {
+            Ok(record) => record,
+            Err(error) => {
+                self.counters.decode_error(&error);
+                tracing::debug!(%error, "a record cannot be read");
+                return;
+            }
+        };
+        if let Record::Process { record, args } = &record {
+            self.outputs.identities.learn(record, args);
+        }
+        let outputs = &mut self.outputs;
+        self.connections.handle(record, &mut |event| outputs.event(event));
+    }
+
+    /// To be called after each drain: takes the time.
+    pub fn drained(&mut self) {
+        self.outputs.clock.sample();
+    }
+
+    /// To be called about once a second: lets go what belongs to processes that are gone.
+    pub fn sweep(&mut self, now: Instant) {
+        for service in self.outputs.identities.sweep() {
+            self.outputs.red.service_gone(&service);
+        }
+        self.outputs.red.expire(now);
+    }
+
+    /// The end: what is under way is dropped and counted.
+    pub fn finish(&mut self) {
+        let outputs = &mut self.outputs;
+        self.connections.finish(&mut |event| outputs.event(event));
+    }
+}
+
+impl Outputs {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Begun { role, task, method, scheme } => {
+                let service = self.identities.resolve(task);
+                self.red.begun(&service, role, method, scheme);
+            }
+            Event::Dropped { role, task, method, scheme, reason: _ } => {
+                let service = self.identities.resolve(task);
+                self.red.ended(&service, role, method, scheme);
+            }
+            Event::Ended(exchange) => self.ended(&exchange),
+        }
+    }
+
+    fn ended(&mut self, exchange: &Exchange) {
+        let service: Arc<Service> = self.identities.resolve(&exchange.task);
+        let request = &exchange.request;
+        self.red.ended(&service, exchange.role, &request.method, request.scheme.as_deref());
+        let route = self.router.route(&service, &request.path, request.path_truncated);
+        let route = route.as_deref();
+        self.red.observe(exchange, &service, route);
+        if let Some(exporter) = &self.exporter {
+            exporter.offer(exchange, &service, route, &self.clock);
+        }
+        if let Some(observer) = &mut self.observer {
+            observer(exchange, &service, route, &self.clock);
+        }
+    }
+}

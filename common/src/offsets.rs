@@ -34,6 +34,8 @@ pub struct Offsets {
     pub sock_protocol: u32,
     /// `struct sock.sk_err` (`int`).
     pub sock_err: u32,
+    /// `struct sock.sk_shutdown` (`u8`).
+    pub sock_shutdown: u32,
     /// `struct net.ns.inum` (`unsigned int`).
     pub net_inum: u32,
     /// `struct tcp_sock.write_seq` (`u32`).
@@ -76,6 +78,13 @@ pub struct Offsets {
     pub regs_arg2: u32,
     /// `struct pt_regs`: the field that tells a 32-bit task (x86-64 `cs`, aarch64 `pstate`).
     pub regs_mode: u32,
+    /// Which system call numbers hold: [`MACHINE_X86_64`] or [`MACHINE_AARCH64`].
+    pub machine: u32,
 }
 
-const _: () = assert!(size_of::<Offsets>() == 33 * 4 && align_of::<Offsets>() == 4);
+/// Value of [`Offsets::machine`]: x86-64.
+pub const MACHINE_X86_64: u32 = 0;
+/// Value of [`Offsets::machine`]: aarch64.
+pub const MACHINE_AARCH64: u32 = 1;
+
+const _: () = assert!(size_of::<Offsets>() == 35 * 4 && align_of::<Offsets>() == 4);

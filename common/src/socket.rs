@@ -59,6 +59,9 @@ pub mod flag {
     pub const RESPONSE_BEGUN: u16 = 1 << 5;
     /// The request body was still arriving when the response ended, or the exchange was cut off.
     pub const REQUEST_OPEN: u16 = 1 << 6;
+    /// A record of the request was lost, and the exchange counted as lost by the kernel side: this
+    /// record only says that it is over.
+    pub const REQUEST_LOST: u16 = 1 << 7;
 }
 
 /// Why exchanges ended without a whole response.

@@ -1,10 +1,786 @@
-//! Kernel programs of the socket layer.
+//! Kernel programs of the socket layer: every send and receive on every stream socket.
+//!
+//! Three BTF tracepoints. `sock_send_length` and `sock_recv_length` fire at the end of each message
+//! on any socket, whatever the system call; the bytes are read from the caller's buffer, which the
+//! user registers name. `inet_sock_set_state` tells the end of a TCP connection.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
-#[panic_handler]
-fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-    loop {}
+mod kernel {
+    use core::ffi::c_void;
+    use core::ptr::{addr_of, from_ref, null_mut};
+
+    use aya_ebpf::bindings::task_struct;
+    use aya_ebpf::btf_maps::SkStorage;
+    use aya_ebpf::helpers::generated::{
+        bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
+        bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_loop,
+        bpf_probe_read_kernel, bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query,
+        bpf_sk_storage_get, bpf_skc_to_unix_sock, bpf_task_pt_regs,
+    };
+    use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
+    use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
+    use aya_ebpf::programs::BtfTracePointContext;
+    use aya_ebpf::{EbpfContext as _, Global};
+    use hark_common::counter::Counter;
+    use hark_common::offsets::{MACHINE_AARCH64, Offsets};
+    use hark_common::socket::{
+        ARGS_LIMIT, AbortReason, ProcessKey, ProcessRecord, RecordHeader, RecordKind,
+        RequestRecord, SocketAddress, Task,
+    };
+    use hark_ebpf::classify::{
+        conclude, counted_in_body, end_of_stream, gap_before, look, tcp, tcp_state,
+    };
+    use hark_ebpf::env::Env;
+    use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, verdict};
+    use hark_ebpf::walk::{STEPS, Step, gap, step};
+
+    const AF_UNIX: u16 = 1;
+    const AF_INET: u16 = 2;
+    const AF_INET6: u16 = 10;
+    const SOCK_STREAM: u16 = 1;
+    const IPPROTO_TCP: u16 = 6;
+    const MSG_PEEK: i32 = 0x2;
+    const MSG_TRUNC: i32 = 0x20;
+    const MSG_ERRQUEUE: i32 = 0x2000;
+    const SHUTDOWN_BOTH: u8 = 3;
+    const ECONNRESET: i32 = 104;
+    const EPIPE: i32 = 32;
+    /// `BPF_RB_NO_WAKEUP` and `BPF_RB_FORCE_WAKEUP`, `BPF_RB_AVAIL_DATA`.
+    const NO_WAKEUP: u64 = 1;
+    const FORCE_WAKEUP: u64 = 2;
+    const AVAIL_DATA: u64 = 0;
+    /// `BPF_SK_STORAGE_GET_F_CREATE`.
+    const CREATE: u64 = 1;
+
+    /// Where this kernel's fields lie.
+    #[unsafe(no_mangle)]
+    static OFFSETS: Global<Offsets> = Global::new(Offsets {
+        sock_family: 0,
+        sock_daddr: 0,
+        sock_rcv_saddr: 0,
+        sock_dport: 0,
+        sock_num: 0,
+        sock_v6_daddr: 0,
+        sock_v6_rcv_saddr: 0,
+        sock_net: 0,
+        sock_cookie: 0,
+        sock_type: 0,
+        sock_protocol: 0,
+        sock_err: 0,
+        sock_shutdown: 0,
+        net_inum: 0,
+        tcp_write_seq: 0,
+        tcp_copied_seq: 0,
+        unix_peer: 0,
+        task_files: 0,
+        task_group_leader: 0,
+        task_start_boottime: 0,
+        task_self_exec_id: 0,
+        task_mm: 0,
+        mm_arg_start: 0,
+        mm_arg_end: 0,
+        files_fdt: 0,
+        fdtable_fd: 0,
+        fdtable_max_fds: 0,
+        file_private_data: 0,
+        socket_sk: 0,
+        regs_syscall: 0,
+        regs_arg0: 0,
+        regs_arg1: 0,
+        regs_arg2: 0,
+        regs_mode: 0,
+        machine: 0,
+    });
+    /// The agent's own process id, whose sockets are left out.
+    #[unsafe(no_mangle)]
+    static OWN_PID: Global<u32> = Global::new(0);
+    /// Bytes in the ring buffer past which the agent is woken at once. Below, its timer drains it.
+    #[unsafe(no_mangle)]
+    static WAKE_AT: Global<u64> = Global::new(0);
+
+    /// Whether `AF_UNIX` streams are followed.
+    #[unsafe(no_mangle)]
+    static FOLLOW_UNIX: Global<u32> = Global::new(1);
+
+    #[map]
+    static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
+    #[map]
+    static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+    #[btf_map]
+    static SOCKETS: SkStorage<SocketState> = SkStorage::new();
+    /// Processes that were introduced by a [`ProcessRecord`].
+    #[map]
+    static PROCESSES: LruHashMap<ProcessKey, u8> = LruHashMap::with_max_entries(16384, 0);
+    /// The agent's own endpoints: sockets that talk to them are left out as well.
+    #[map]
+    static OWN_ENDPOINTS: LruHashMap<SocketAddress, u8> = LruHashMap::with_max_entries(1024, 0);
+    // One working memory per program: from Linux 7.0 on one program may be interrupted by another
+    // on the same CPU, but none by itself.
+    #[map]
+    static SEND_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+    #[map]
+    static RECV_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+    #[map]
+    static STATE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+    #[map]
+    static INTRODUCTION: PerCpuArray<Introduction> = PerCpuArray::with_max_entries(1, 0);
+
+    #[repr(C)]
+    struct Introduction {
+        record: ProcessRecord,
+        args: [u8; ARGS_LIMIT],
+    }
+
+    #[inline(always)]
+    fn bump(counter: u32, n: u64) {
+        if let Some(value) = COUNTERS.get_ptr_mut(counter) {
+            // SAFETY: a slot of this CPU's own.
+            unsafe { *value = (*value).wrapping_add(n) }
+        }
+    }
+
+    /// A field of type `T` at `offset` of the kernel object at `base`, a BTF pointer.
+    ///
+    /// # Safety
+    ///
+    /// `base` must be a pointer that the verifier knows the type of, and `offset` that of a field
+    /// of this size; the verifier refuses anything else.
+    #[inline(always)]
+    unsafe fn field<T: Copy>(base: *const c_void, offset: u32) -> T {
+        // SAFETY: by the caller.
+        unsafe {
+            base.cast::<u8>()
+                .add(offset as usize)
+                .cast::<T>()
+                .read_volatile()
+        }
+    }
+
+    /// A field of any kernel object; zero if it cannot be read.
+    #[inline(always)]
+    fn probe<T: Copy + Default>(base: u64, offset: u32) -> T {
+        let mut value = T::default();
+        // SAFETY: the helper checks the source, and writes within `value`.
+        unsafe {
+            bpf_probe_read_kernel(
+                (&raw mut value).cast(),
+                size_of::<T>() as u32,
+                (base + offset as u64) as *const c_void,
+            );
+        }
+        value
+    }
+
+    struct Kernel;
+
+    impl Env for Kernel {
+        #[inline(always)]
+        unsafe fn read_user(&mut self, to: *mut u8, len: u32, addr: u64) -> bool {
+            // SAFETY: `to` is valid by the caller; the helper checks the source.
+            unsafe { bpf_probe_read_user(to.cast(), len, addr as *const c_void) == 0 }
+        }
+
+        #[inline(always)]
+        unsafe fn emit(&mut self, record: *const u8, len: u32) -> bool {
+            // SAFETY: by the caller; the map outlives the call.
+            let sent = unsafe {
+                let map = (&raw const RECORDS).cast_mut().cast::<c_void>();
+                let flags = if bpf_ringbuf_query(map, AVAIL_DATA) > WAKE_AT.load() {
+                    FORCE_WAKEUP
+                } else {
+                    NO_WAKEUP
+                };
+                bpf_ringbuf_output(map, record.cast_mut().cast(), len as u64, flags) == 0
+            };
+            bump(
+                if sent {
+                    Counter::RecordsSubmitted
+                } else {
+                    Counter::RecordsLost
+                } as u32,
+                1,
+            );
+            sent
+        }
+
+        #[inline(always)]
+        fn describe(&mut self, record: &mut RequestRecord) {
+            who(&mut record.task);
+            introduce(&record.task);
+        }
+
+        #[inline(always)]
+        fn count(&mut self, counter: Counter, n: u64) {
+            bump(counter as u32, n);
+        }
+    }
+
+    #[inline(always)]
+    fn who(to: &mut Task) {
+        let offsets = OFFSETS.load();
+        // SAFETY: helpers without preconditions; the task is a BTF pointer, as is what it points to.
+        unsafe {
+            let task: *const c_void = bpf_get_current_task_btf().cast_const().cast();
+            let leader: *const c_void = field(task, offsets.task_group_leader);
+            let pid_tgid = bpf_get_current_pid_tgid();
+            to.process.start_boottime_ns = field(leader, offsets.task_start_boottime);
+            to.process.pid = (pid_tgid >> 32) as u32;
+            to.process.exec_id = field::<u32>(leader, offsets.task_self_exec_id);
+            to.cgroup_id = bpf_get_current_cgroup_id();
+            to.tid = pid_tgid as u32;
+            to.reserved = 0;
+            bpf_get_current_comm(to.comm.as_mut_ptr().cast(), 16);
+        }
+    }
+
+    /// Sends the command line of a process that was not seen before, and wakes the agent, because
+    /// the process may be gone in a moment.
+    #[inline(always)]
+    fn introduce(task: &Task) {
+        let key = task.process;
+        // SAFETY: the value is not kept.
+        if unsafe { PROCESSES.get(&key) }.is_some() {
+            return;
+        }
+        let Some(to) = INTRODUCTION.get_ptr_mut(0) else {
+            return;
+        };
+        // SAFETY: this CPU's own slot, of the right size; helpers check what they read.
+        unsafe {
+            let offsets = OFFSETS.load();
+            let current: u64 = bpf_get_current_task_btf() as u64;
+            let mm: u64 = probe(current, offsets.task_mm);
+            let start: u64 = probe(mm, offsets.mm_arg_start);
+            let end: u64 = probe(mm, offsets.mm_arg_end);
+            let mut len = end.wrapping_sub(start);
+            if len > ARGS_LIMIT as u64 {
+                len = ARGS_LIMIT as u64;
+            }
+            let len = len as u32;
+            let args = (&raw mut (*to).args).cast::<c_void>();
+            let read = bpf_probe_read_user(args, len, start as *const c_void) == 0;
+            let len = if read { len } else { 0 };
+            let size = size_of::<ProcessRecord>() as u32 + len;
+            (*to).record = ProcessRecord {
+                header: RecordHeader {
+                    kind: RecordKind::Process as u32,
+                    size,
+                    time_ns: bpf_ktime_get_ns(),
+                    socket: 0,
+                },
+                task: *task,
+                args_len: len,
+                reserved: 0,
+            };
+            let map = (&raw const RECORDS).cast_mut().cast::<c_void>();
+            let sent = bpf_ringbuf_output(map, to.cast(), size as u64, FORCE_WAKEUP) == 0;
+            if sent {
+                bump(Counter::RecordsSubmitted as u32, 1);
+                let _ = PROCESSES.insert(&key, &1, 0);
+            } else {
+                bump(Counter::RecordsLost as u32, 1);
+            }
+        }
+    }
+
+    /// Both ends of a connection: `(local, peer)`.
+    #[inline(always)]
+    fn ends(sk: *const c_void, family: u16, local: &mut SocketAddress, peer: &mut SocketAddress) {
+        let offsets = OFFSETS.load();
+        *local = SocketAddress {
+            family,
+            ..SocketAddress::default()
+        };
+        *peer = SocketAddress {
+            family,
+            ..SocketAddress::default()
+        };
+        // SAFETY: the socket is a BTF pointer.
+        unsafe {
+            let net: *const c_void = field(sk, offsets.sock_net);
+            let netns = probe::<u32>(net as u64, offsets.net_inum);
+            local.netns = netns;
+            peer.netns = netns;
+            if family == AF_UNIX {
+                return;
+            }
+            local.port = field(sk, offsets.sock_num);
+            peer.port = u16::from_be(field(sk, offsets.sock_dport));
+            if family == AF_INET {
+                let mine: u32 = field(sk, offsets.sock_rcv_saddr);
+                let theirs: u32 = field(sk, offsets.sock_daddr);
+                local.addr = [0; 16];
+                peer.addr = [0; 16];
+                local.addr.as_mut_ptr().cast::<u32>().write_unaligned(mine);
+                peer.addr.as_mut_ptr().cast::<u32>().write_unaligned(theirs);
+            } else {
+                let (mine, theirs) = (offsets.sock_v6_rcv_saddr, offsets.sock_v6_daddr);
+                let words: [u64; 4] = [
+                    probe(sk as u64, mine),
+                    probe(sk as u64, mine + 8),
+                    probe(sk as u64, theirs),
+                    probe(sk as u64, theirs + 8),
+                ];
+                local
+                    .addr
+                    .as_mut_ptr()
+                    .cast::<u64>()
+                    .write_unaligned(words[0]);
+                local
+                    .addr
+                    .as_mut_ptr()
+                    .add(8)
+                    .cast::<u64>()
+                    .write_unaligned(words[1]);
+                peer.addr
+                    .as_mut_ptr()
+                    .cast::<u64>()
+                    .write_unaligned(words[2]);
+                peer.addr
+                    .as_mut_ptr()
+                    .add(8)
+                    .cast::<u64>()
+                    .write_unaligned(words[3]);
+            }
+        }
+    }
+
+    /// Whether the socket behind file descriptor `fd` of the current task is `sk`. An `io_uring`
+    /// receive completes inside whatever system call the thread is in, and the registers then
+    /// describe that call.
+    #[inline(always)]
+    fn is_our_call(task: u64, fd: u64, sk: u64) -> bool {
+        let offsets = OFFSETS.load();
+        let files: u64 = probe(task, offsets.task_files);
+        let fdt: u64 = probe(files, offsets.files_fdt);
+        let max: u32 = probe(fdt, offsets.fdtable_max_fds);
+        let fd = fd as u32;
+        if fd >= max {
+            return false;
+        }
+        let table: u64 = probe(fdt, offsets.fdtable_fd);
+        let file: u64 = probe(table.wrapping_add(fd as u64 * 8), 0);
+        let socket: u64 = probe(file, offsets.file_private_data);
+        probe::<u64>(socket, offsets.socket_sk) == sk
+    }
+
+    /// System calls whose first argument is the socket and whose second says where the bytes are.
+    enum Buffer {
+        /// The second argument is the buffer.
+        Plain,
+        /// It is an array of `struct iovec`, the third argument its length.
+        Vector,
+        /// It is a `struct msghdr`.
+        Message,
+        /// There is no buffer, or it is not known.
+        None,
+        /// `io_uring_enter`.
+        Ring,
+    }
+
+    /// System call numbers of `arch/x86/entry/syscalls/syscall_64.tbl` and
+    /// `include/uapi/asm-generic/unistd.h`.
+    #[inline(always)]
+    fn buffer_of(machine: u32, syscall: u32) -> Buffer {
+        if machine == MACHINE_AARCH64 {
+            return match syscall {
+                // read, write, sendto, recvfrom
+                63 | 64 | 206 | 207 => Buffer::Plain,
+                // readv, writev, preadv2, pwritev2
+                65 | 66 | 286 | 287 => Buffer::Vector,
+                // sendmsg, recvmsg
+                211 | 212 => Buffer::Message,
+                426 => Buffer::Ring,
+                _ => Buffer::None,
+            };
+        }
+        match syscall {
+            // read, write, sendto, recvfrom
+            0 | 1 | 44 | 45 => Buffer::Plain,
+            // readv, writev, preadv2, pwritev2
+            19 | 20 | 327 | 328 => Buffer::Vector,
+            // sendmsg, recvmsg
+            46 | 47 => Buffer::Message,
+            426 => Buffer::Ring,
+            _ => Buffer::None,
+        }
+    }
+
+    /// Whether the task runs 32-bit code: its structures have another layout.
+    #[inline(always)]
+    fn is_compat(machine: u32, mode: u64) -> bool {
+        if machine == MACHINE_AARCH64 {
+            // PSR_MODE32_BIT
+            mode & 0x10 != 0
+        } else {
+            // __USER_CS is 0x33 for 64-bit code, 0x23 for 32-bit code.
+            mode & 0xffff != 0x33
+        }
+    }
+
+    /// Finds the caller's buffer, and sets `event` to its first segment.
+    #[inline(always)]
+    fn locate(event: &mut Event, sk: *const c_void, flags: i32) {
+        let offsets = OFFSETS.load();
+        event.readable = 0;
+        event.segment = 0;
+        event.segment_left = event.left;
+        event.vector = 0;
+        event.vector_left = 0;
+        event.at = 0;
+        event.end = 0;
+        event.described = 0;
+        event.unreadable_as = Counter::UnreadableSyscall as u8;
+        if flags & MSG_TRUNC != 0 {
+            return;
+        }
+        // SAFETY: the helpers give BTF pointers; user memory is read by a helper that checks it.
+        unsafe {
+            let task: *mut task_struct = bpf_get_current_task_btf();
+            let regs = bpf_task_pt_regs(task) as *const c_void;
+            let syscall = field::<u64>(regs, offsets.regs_syscall) as u32;
+            let fd: u64 = field(regs, offsets.regs_arg0);
+            let at: u64 = field(regs, offsets.regs_arg1);
+            let count: u64 = field(regs, offsets.regs_arg2);
+            let mode: u64 = field(regs, offsets.regs_mode);
+            if is_compat(offsets.machine, mode) {
+                event.unreadable_as = Counter::UnreadableCompat as u8;
+                return;
+            }
+            let buffer = buffer_of(offsets.machine, syscall);
+            match buffer {
+                Buffer::None => return,
+                Buffer::Ring => {
+                    event.unreadable_as = Counter::UnreadableForeign as u8;
+                    return;
+                }
+                Buffer::Plain | Buffer::Vector | Buffer::Message => {}
+            }
+            if !is_our_call(task as u64, fd, sk as u64) {
+                event.unreadable_as = Counter::UnreadableForeign as u8;
+                return;
+            }
+            match buffer {
+                Buffer::Plain => {
+                    event.segment = at;
+                    event.readable = 1;
+                }
+                Buffer::Vector => {
+                    event.vector = at;
+                    event.vector_left = count as u32;
+                    event.segment_left = 0;
+                    event.readable = 1;
+                }
+                Buffer::Message => {
+                    // struct user_msghdr: msg_iov at 16, msg_iovlen at 24.
+                    let mut iov = [0u64; 2];
+                    if bpf_probe_read_user((&raw mut iov).cast(), 16, (at + 16) as *const c_void)
+                        != 0
+                    {
+                        event.unreadable_as = Counter::UnreadableFault as u8;
+                        return;
+                    }
+                    event.vector = iov[0];
+                    event.vector_left = iov[1] as u32;
+                    event.segment_left = 0;
+                    event.readable = 1;
+                }
+                Buffer::None | Buffer::Ring => {}
+            }
+        }
+    }
+
+    /// What the loop's callback needs; lies on the stack of the program.
+    #[repr(C)]
+    struct Walk {
+        state: *mut SocketState,
+        scratch: *mut Scratch,
+        step: u64,
+    }
+
+    #[inline(never)]
+    extern "C" fn walk(_index: u64, walk: *mut Walk) -> i64 {
+        // SAFETY: `walk` points to the program's stack, and holds pointers to map values that stay
+        // valid for the program's run.
+        unsafe {
+            let next = step(&mut Kernel, &mut *(*walk).state, &mut *(*walk).scratch);
+            (*walk).step = next as u64;
+            (next != Step::More) as i64
+        }
+    }
+
+    #[inline(always)]
+    fn on_message(
+        sk: *mut c_void,
+        ret: i32,
+        flags: i32,
+        direction: u8,
+        scratch: &PerCpuArray<Scratch>,
+    ) {
+        if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+            return;
+        }
+        let offsets = OFFSETS.load();
+        // SAFETY: the tracepoint's socket is a BTF pointer.
+        let (family, kind): (u16, u16) =
+            unsafe { (field(sk, offsets.sock_family), field(sk, offsets.sock_type)) };
+        let unix = family == AF_UNIX && FOLLOW_UNIX.load() != 0;
+        if kind != SOCK_STREAM || family != AF_INET && family != AF_INET6 && !unix {
+            return;
+        }
+        let create = if ret > 0 { CREATE } else { 0 };
+        // SAFETY: the socket is a BTF pointer, the map a socket storage with this value type.
+        let state = unsafe {
+            bpf_sk_storage_get(addr_of!(SOCKETS).cast_mut().cast(), sk, null_mut(), create)
+        }
+        .cast::<SocketState>();
+        if state.is_null() {
+            if ret > 0 {
+                bump(Counter::StorageFailed as u32, 1);
+            }
+            return;
+        }
+        // SAFETY: not null, and freed only with the socket, which the caller holds.
+        let state = unsafe { &mut *state };
+        if ret <= 0 {
+            if state.verdict == verdict::HTTP1 {
+                on_end(sk, ret, direction, family, state, scratch);
+            }
+            return;
+        }
+        if !look(state, direction) {
+            return;
+        }
+        // SAFETY: a helper without preconditions.
+        let now = unsafe { bpf_ktime_get_ns() };
+        let Some(s) = scratch.get_ptr_mut(0) else {
+            return;
+        };
+        // SAFETY: this CPU's and this program's own slot; a program does not interrupt itself.
+        let s = unsafe { &mut *s };
+        s.event.now = now;
+        s.event.direction = direction;
+        if state.verdict == verdict::UNDECIDED {
+            if state.turns == 1 && is_own(sk, family, s) {
+                state.verdict = verdict::NEVER;
+                bump(Counter::SocketsOwn as u32, 1);
+                return;
+            }
+        } else if family != AF_UNIX {
+            // SAFETY: the socket is a BTF pointer.
+            let protocol: u16 = unsafe { field(sk, offsets.sock_protocol) };
+            if protocol == IPPROTO_TCP {
+                let at = if direction == TX {
+                    offsets.tcp_write_seq
+                } else {
+                    offsets.tcp_copied_seq
+                };
+                let sequence: u32 = probe(sk as u64, at);
+                let missing = gap_before(state, direction, sequence, ret as u32);
+                if missing != 0 {
+                    // SAFETY: the socket is a BTF pointer.
+                    s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
+                    gap(&mut Kernel, state, s, missing);
+                }
+            }
+        }
+        if counted_in_body(state, direction, ret as u64, now) {
+            return;
+        }
+        // SAFETY: the socket is a BTF pointer.
+        s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
+        s.event.left = ret as u64;
+        locate(&mut s.event, sk, flags);
+        let readable = s.event.readable != 0;
+        if readable && state.is_request(direction) {
+            ends(sk, family, &mut s.request.local, &mut s.request.peer);
+        }
+        let mut walk_state = Walk {
+            state,
+            scratch: s,
+            step: Step::More as u64,
+        };
+        // SAFETY: the callback has the signature that the helper calls, and its context outlives
+        // the call.
+        unsafe {
+            bpf_loop(STEPS, walk as *mut c_void, (&raw mut walk_state).cast(), 0);
+        }
+        let outcome = match walk_state.step {
+            0 => Step::More,
+            1 => Step::Done,
+            2 => Step::NotHttp,
+            _ => Step::Http2,
+        };
+        if s.event.readable == 0 && s.event.left != 0 {
+            bump(s.event.unreadable_as as u32, 1);
+        }
+        conclude(&mut Kernel, state, s, outcome);
+    }
+
+    /// A message of no bytes, or an error.
+    #[inline(always)]
+    fn on_end(
+        sk: *mut c_void,
+        ret: i32,
+        direction: u8,
+        family: u16,
+        state: &mut SocketState,
+        scratch: &PerCpuArray<Scratch>,
+    ) {
+        let broken = ret == -ECONNRESET || ret == -EPIPE;
+        if !(direction == RX && ret == 0 || family == AF_UNIX && broken) {
+            return;
+        }
+        let Some(s) = scratch.get_ptr_mut(0) else {
+            return;
+        };
+        // SAFETY: as in `on_message`.
+        let s = unsafe { &mut *s };
+        // SAFETY: helpers on a BTF pointer.
+        unsafe {
+            s.event.now = bpf_ktime_get_ns();
+            s.event.socket = bpf_get_socket_cookie(sk);
+        }
+        s.event.direction = direction;
+        if family != AF_UNIX {
+            end_of_stream(&mut Kernel, state, s, false);
+            return;
+        }
+        // No tracepoint tells the end of an AF_UNIX connection. Whoever reads the end of the stream
+        // sees it for both: the other socket has been closed if it is shut down both ways.
+        let offsets = OFFSETS.load();
+        // SAFETY: the helper returns null for a socket that is not AF_UNIX.
+        let this = unsafe { bpf_skc_to_unix_sock(sk) } as *const c_void;
+        if this.is_null() {
+            return;
+        }
+        // SAFETY: a BTF pointer; the peer is held by this socket until it is closed itself.
+        let peer: *mut c_void = unsafe { field(this, offsets.unix_peer) };
+        let gone = broken
+            || probe::<u8>(peer as u64, offsets.sock_shutdown) & SHUTDOWN_BOTH == SHUTDOWN_BOTH;
+        if broken {
+            close(&mut Kernel, state, s, AbortReason::Broken, -ret as u32);
+        } else {
+            end_of_stream(&mut Kernel, state, s, gone);
+        }
+        if !gone || peer.is_null() {
+            return;
+        }
+        // SAFETY: as above; the flag asks for no new storage.
+        let other =
+            unsafe { bpf_sk_storage_get(addr_of!(SOCKETS).cast_mut().cast(), peer, null_mut(), 0) }
+                .cast::<SocketState>();
+        if other.is_null() {
+            return;
+        }
+        s.event.socket = probe(peer as u64, offsets.sock_cookie);
+        // SAFETY: not null; the peer is held.
+        let other = unsafe { &mut *other };
+        if other.verdict == verdict::HTTP1 {
+            close(&mut Kernel, other, s, AbortReason::LocalClosed, 0);
+        }
+    }
+
+    /// Whether either end of a socket belongs to the agent.
+    #[inline(always)]
+    fn is_own(sk: *const c_void, family: u16, s: &mut Scratch) -> bool {
+        // SAFETY: a helper without preconditions.
+        if (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32 == OWN_PID.load() {
+            return true;
+        }
+        if family == AF_UNIX {
+            return false;
+        }
+        ends(sk, family, &mut s.request.local, &mut s.request.peer);
+        // SAFETY: the value is not kept.
+        unsafe { OWN_ENDPOINTS.get(&s.request.peer) }.is_some()
+    }
+
+    /// `trace_sock_send_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
+    #[btf_tracepoint(function = "sock_send_length")]
+    fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+        on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), TX, &SEND_SCRATCH);
+        0
+    }
+
+    /// `trace_sock_recv_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
+    #[btf_tracepoint(function = "sock_recv_length")]
+    fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+        on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), RX, &RECV_SCRATCH);
+        0
+    }
+
+    /// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`,
+    /// net/ipv4/af_inet.c, Linux 4.16. Runs in softirq as well: `current` means nothing here, but
+    /// for SYN_SENT, which is set by `connect`.
+    #[btf_tracepoint(function = "inet_sock_set_state")]
+    fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
+        let sk: *mut c_void = ctx.arg(0);
+        let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+        let offsets = OFFSETS.load();
+        let _ = ctx.as_ptr();
+        let mut create = 0;
+        if new == tcp::SYN_SENT {
+            // SAFETY: a helper without preconditions.
+            if (unsafe { bpf_get_current_pid_tgid() } >> 32) as u32 != OWN_PID.load() {
+                return 0;
+            }
+            create = CREATE;
+        }
+        // SAFETY: the socket is a BTF pointer, the map a socket storage with this value type.
+        let state = unsafe {
+            bpf_sk_storage_get(addr_of!(SOCKETS).cast_mut().cast(), sk, null_mut(), create)
+        }
+        .cast::<SocketState>();
+        if state.is_null() {
+            return 0;
+        }
+        // SAFETY: not null, and freed only with the socket.
+        let state = unsafe { &mut *state };
+        let Some(s) = STATE_SCRATCH.get_ptr_mut(0) else {
+            return 0;
+        };
+        // SAFETY: this CPU's and this program's own slot.
+        let s = unsafe { &mut *s };
+        if state.verdict == verdict::NEVER || create != 0 {
+            state.verdict = verdict::NEVER;
+            // SAFETY: the socket is a BTF pointer.
+            let family = unsafe { field(sk, offsets.sock_family) };
+            ends(sk, family, &mut s.request.local, &mut s.request.peer);
+            if old == tcp::SYN_SENT && new == tcp::ESTABLISHED {
+                let _ = OWN_ENDPOINTS.insert(&s.request.local, &1, 0);
+            } else if new == tcp::CLOSE {
+                let _ = OWN_ENDPOINTS.remove(&s.request.local);
+            }
+            return 0;
+        }
+        if state.verdict != verdict::HTTP1 {
+            return 0;
+        }
+        // SAFETY: helpers and a field of a BTF pointer.
+        let errno = unsafe {
+            s.event.now = bpf_ktime_get_ns();
+            s.event.socket = bpf_get_socket_cookie(sk);
+            field::<u32>(sk, offsets.sock_err)
+        };
+        tcp_state(&mut Kernel, state, s, old, new, errno);
+        0
+    }
+
+    #[panic_handler]
+    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+        loop {}
+    }
+
+    #[unsafe(link_section = "license")]
+    #[unsafe(no_mangle)]
+    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+    // The compiler is to know that these are used by the object's sections alone.
+    const _: fn() = || {
+        let _ = from_ref(&LICENSE);
+    };
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -1,1 +1,22 @@
 //! The kernel side: loading the programs, attaching them, reading what they send.
+
+pub mod btf;
+pub mod info;
+pub mod interfaces;
+pub mod offsets;
+pub mod records;
+pub mod socket;
+pub mod telemetry;
+
+/// One place in the kernel that hark listens at, and what came of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The kernel's name for it, for example `sock_send_length`.
+    pub name: &'static str,
+    /// How it is attached, for example `tp_btf`.
+    pub kind: &'static str,
+    /// What the user loses without it.
+    pub gives: &'static str,
+    /// Why it is not attached, in words; `None` if it is.
+    pub failure: Option<String>,
+}

@@ -1,21 +1,89 @@
 //! Configuration: plain data, read from YAML and the environment, checked before anything starts.
+//!
+//! [`key::KEYS`] is the one place that knows every key: the reader, the environment, `hark config
+//! print` and `docs/configuration.md` are all made from it. The bias is strictness: an agent that
+//! starts with a key it did not understand is worse than one that does not start.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::time::Duration;
+
+pub mod docs;
+mod environment;
+mod error;
+pub mod key;
+mod load;
+mod print;
+mod quantity;
+#[cfg(test)]
+mod tests;
+mod value;
+mod yaml;
+
+pub use environment::{RESERVED, Reserved};
+pub use error::{ConfigError, ConfigErrors, Place, Problem};
+pub use load::{Loaded, Origin, check, load};
+pub use print::print;
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Where `/metrics`, `/healthz` and `/readyz` are served. Default `127.0.0.1:9465`.
     pub listen: SocketAddr,
+    /// Where the host's procfs is mounted. Default `/proc`.
+    pub proc_root: PathBuf,
     /// Ring buffer between kernel and agent, bytes; rounded up to a power of two. Default 8 MiB.
     pub ring_buffer_bytes: u32,
+    /// The agent's own log.
+    pub log: Log,
+    /// What is listened to.
+    pub capture: Capture,
     /// Routes.
     pub routes: Routes,
     /// Metrics.
     pub metrics: Metrics,
     /// Limits of what is kept.
     pub limits: Limits,
+}
+
+/// The agent's own log, on standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// The least severe events that are written. Default `info`.
+    pub level: LogLevel,
+    /// How an event is written. Default `text`.
+    pub format: LogFormat,
+}
+
+/// The severity of a log event, from the worst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Something the user asked for does not work.
+    Error,
+    /// Something is lost or degraded.
+    Warn,
+    /// What the agent does, once per thing.
+    Info,
+    /// What a developer of the agent wants to know.
+    Debug,
+    /// All there is.
+    Trace,
+}
+
+/// How a log event is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One line for people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What is listened to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capture {
+    /// `AF_UNIX` streams, beside TCP. Default yes.
+    pub unix: bool,
 }
 
 /// How `http_route` is made from a path.
@@ -60,7 +128,13 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             listen: SocketAddr::from(([127, 0, 0, 1], 9465)),
+            proc_root: PathBuf::from("/proc"),
             ring_buffer_bytes: 8 << 20,
+            log: Log {
+                level: LogLevel::Info,
+                format: LogFormat::Text,
+            },
+            capture: Capture { unix: true },
             routes: Routes {
                 templates: Vec::new(),
                 unmatched: Unmatched::Fold,

@@ -1,0 +1,86 @@
+//! Finds the kernel objects that `cargo xtask build` made, for the agent to embed.
+//!
+//! Without them the agent still builds, with an empty file in each one's place: documentation,
+//! lints and unit tests need no kernel toolchain. Such an agent says at start what it lacks.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+/// Each object: the variable that carries its path to `env!`, and its file name.
+const OBJECTS: [(&str, &str); 1] = [("HARK_SOCKET_OBJECT", "socket")];
+
+/// Where cargo puts the objects, under the target folder.
+const UNDER_TARGET: &str = "ebpf/bpfel-unknown-none/release";
+
+fn main() -> ExitCode {
+    match embed() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            println!("cargo::error={error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn embed() -> Result<(), String> {
+    println!("cargo::rerun-if-changed=build.rs");
+    println!("cargo::rerun-if-env-changed=HARK_EBPF_DIR");
+    println!("cargo::rerun-if-env-changed=CARGO_TARGET_DIR");
+    let named = env::var_os("HARK_EBPF_DIR").map(PathBuf::from);
+    let folder = match &named {
+        Some(folder) => folder.clone(),
+        None => default_folder()?,
+    };
+    for (variable, name) in OBJECTS {
+        let object = folder.join(name);
+        let embedded = if object.is_file() {
+            println!("cargo::rerun-if-changed={}", object.display());
+            object
+        } else if named.is_some() {
+            return Err(format!(
+                "HARK_EBPF_DIR is {}, which has no kernel object `{name}`; run `cargo xtask build`",
+                folder.display()
+            ));
+        } else {
+            println!(
+                "cargo::warning=no kernel object at {}: this agent will see nothing; run `cargo \
+                 xtask build`",
+                object.display()
+            );
+            watch(&folder);
+            empty(name)?
+        };
+        println!("cargo::rustc-env={variable}={}", embedded.display());
+    }
+    Ok(())
+}
+
+fn default_folder() -> Result<PathBuf, String> {
+    let manifest = PathBuf::from(variable("CARGO_MANIFEST_DIR")?);
+    let root = manifest
+        .parent()
+        .ok_or("the agent's folder has no parent")?;
+    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
+    // A relative one is taken from the root, where cargo is usually started.
+    Ok(root.join(target).join(UNDER_TARGET))
+}
+
+/// Makes cargo look again when the object appears. A path that does not exist counts as changed
+/// every time, and would rebuild the agent every time; so the folder is made and watched.
+fn watch(folder: &Path) {
+    // If it cannot be made, the agent is rebuilt too often, which is no reason to fail.
+    let _ = fs::create_dir_all(folder);
+    println!("cargo::rerun-if-changed={}", folder.display());
+}
+
+fn empty(name: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(variable("OUT_DIR")?).join(name);
+    fs::write(&path, []).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(path)
+}
+
+fn variable(name: &str) -> Result<String, String> {
+    env::var(name).map_err(|error| format!("{name}: {error}; run this by cargo"))
+}

@@ -1,0 +1,255 @@
+//! The socket object: loaded, attached, and its maps.
+
+use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::programs::BtfTracePoint;
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Pod};
+use hark_common::counter::Counter;
+use hark_common::offsets::Offsets;
+use hark_common::socket::SocketAddress;
+use thiserror::Error;
+
+use super::Hook;
+use super::btf::{Btf, BtfError};
+use super::info::figures;
+
+/// The object that `cargo xtask build` made; empty in an agent that was built without it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_SOCKET_OBJECT"));
+
+/// Why the socket programs do not run. All of these stop the agent: without sockets it is blind.
+#[derive(Debug, Error)]
+pub enum SocketError {
+    /// Built without the kernel toolchain.
+    #[error("this hark was built without its kernel programs; build it with `cargo xtask build`")]
+    NoObject,
+    /// No type information, or a field is missing.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// This kernel lacks the tracepoints.
+    #[error(
+        "this kernel has no tracepoint `{0}`, which hark needs to see requests; it came with Linux 6.3"
+    )]
+    NoTracepoint(&'static str),
+    /// The kernel took neither the maps nor the programs.
+    #[error("the kernel refused hark's socket programs ({what}): {detail}{hint}")]
+    Refused {
+        /// What was being done.
+        what: &'static str,
+        /// The kernel's words, shortened.
+        detail: String,
+        /// What to do about it, if that is known.
+        hint: &'static str,
+    },
+}
+
+/// The hooks, the tracepoint's arguments without the first, and what each is for.
+const HOOKS: [(&str, u32, &str); 3] = [
+    ("sock_send_length", 3, "requests sent and responses served"),
+    ("sock_recv_length", 3, "requests served and responses read"),
+    (
+        "inet_sock_set_state",
+        3,
+        "exchanges cut off by the end of a TCP connection",
+    ),
+];
+
+/// The socket programs, running. They are detached when this is dropped, or its process ends.
+pub struct SocketPrograms {
+    ebpf: Ebpf,
+    counters: PerCpuArray<MapData, u64>,
+    own: HashMap<MapData, Key, u8>,
+    /// What is attached.
+    pub hooks: Vec<Hook>,
+}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Key(SocketAddress);
+// SAFETY: `repr(C)` integers without padding; any bytes are a value.
+unsafe impl Pod for Key {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Layout(Offsets);
+// SAFETY: as above.
+unsafe impl Pod for Layout {}
+
+impl SocketPrograms {
+    /// Loads and attaches the programs. `ring_bytes` is the size of the ring buffer, rounded up to
+    /// a power of two of pages; `unix` says whether `AF_UNIX` streams are followed beside TCP;
+    /// `own_pid` is left out of what is reported.
+    ///
+    /// Returns the ring buffer beside them, for the one that reads it.
+    pub fn load(
+        ring_bytes: u32,
+        unix: bool,
+        own_pid: u32,
+    ) -> Result<(Self, RingBuf<MapData>), SocketError> {
+        if OBJECT.is_empty() {
+            return Err(SocketError::NoObject);
+        }
+        let btf = Btf::of_running_kernel()?;
+        for (name, args, _) in HOOKS {
+            if btf.tracepoint_args(name).is_none_or(|n| n < args) {
+                return Err(SocketError::NoTracepoint(name));
+            }
+        }
+        let offsets = Layout(super::offsets::from_btf(&btf)?);
+        drop(btf);
+        let wake_at = u64::from(ring_bytes) / 8;
+        let kernel_btf = AyaBtf::from_sys_fs().map_err(|e| refused("reading BTF", &e))?;
+        let mut ebpf = EbpfLoader::new()
+            .btf(Some(&kernel_btf))
+            .override_global("OFFSETS", &offsets, true)
+            .override_global("OWN_PID", &own_pid, true)
+            .override_global("FOLLOW_UNIX", &u32::from(unix), true)
+            .override_global("WAKE_AT", &wake_at, true)
+            .map_max_entries("RECORDS", ring_bytes)
+            .load(OBJECT)
+            .map_err(|e| refused("creating maps", &e))?;
+        let mut hooks = Vec::new();
+        for (name, _, gives) in HOOKS {
+            let program: &mut BtfTracePoint = ebpf
+                .program_mut(name)
+                .ok_or_else(|| refused("finding a program", &name))?
+                .try_into()
+                .map_err(|e| refused("finding a program", &e))?;
+            program
+                .load(name, &kernel_btf)
+                .map_err(|e| refused("loading a program", &e))?;
+            hooks.push(Hook {
+                name,
+                kind: "tp_btf",
+                gives,
+                failure: None,
+            });
+        }
+        // All are loaded before any is attached: no half of a conversation is seen.
+        for (name, ..) in HOOKS {
+            let program: &mut BtfTracePoint = ebpf
+                .program_mut(name)
+                .ok_or_else(|| refused("finding a program", &name))?
+                .try_into()
+                .map_err(|e| refused("finding a program", &e))?;
+            program
+                .attach()
+                .map_err(|e| refused("attaching a program", &e))?;
+        }
+        let records = take(&mut ebpf, "RECORDS")?;
+        let records = RingBuf::try_from(records).map_err(|e| refused("opening a map", &e))?;
+        let counters = PerCpuArray::try_from(take(&mut ebpf, "COUNTERS")?)
+            .map_err(|e| refused("opening a map", &e))?;
+        let own = HashMap::try_from(take(&mut ebpf, "OWN_ENDPOINTS")?)
+            .map_err(|e| refused("opening a map", &e))?;
+        Ok((
+            Self {
+                ebpf,
+                counters,
+                own,
+                hooks,
+            },
+            records,
+        ))
+    }
+
+    /// Value of a counter on each CPU.
+    #[must_use]
+    pub fn counter_per_cpu(&self, counter: Counter) -> Vec<u64> {
+        self.counters
+            .get(&(counter as u32), 0)
+            .map_or_else(|_| Vec::new(), |per_cpu| per_cpu.to_vec())
+    }
+
+    /// Value of a counter over all CPUs.
+    #[must_use]
+    pub fn counter(&self, counter: Counter) -> u64 {
+        self.counters
+            .get(&(counter as u32), 0)
+            .map_or(0, |per_cpu| per_cpu.iter().sum())
+    }
+
+    /// Events that the kernel did not hand to a program, because the program was running already
+    /// on that CPU: `(program, count)`.
+    #[must_use]
+    pub fn recursion_misses(&self) -> Vec<(&'static str, u64)> {
+        self.figures()
+            .into_iter()
+            .map(|(name, f)| (name, f.recursion_misses))
+            .collect()
+    }
+
+    /// The kernel's figures of each program.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(&'static str, super::info::ProgramFigures)> {
+        HOOKS
+            .iter()
+            .filter_map(|(name, ..)| {
+                let program: &BtfTracePoint = self.ebpf.program(name)?.try_into().ok()?;
+                let fd = program.fd().ok()?;
+                Some((*name, figures(fd.as_fd()).ok()?))
+            })
+            .collect()
+    }
+
+    /// Leaves out every connection to this endpoint of the agent's own, in the agent's network
+    /// namespace.
+    pub fn leave_out(&mut self, address: IpAddr, port: u16, netns: u32) -> Result<(), SocketError> {
+        // A client of an IPv4 listener may be an IPv6 socket that uses the mapped address.
+        let forms: Vec<(u16, [u8; 16])> = match address {
+            IpAddr::V4(v4) => {
+                let mut plain = [0; 16];
+                plain[..4].copy_from_slice(&v4.octets());
+                vec![
+                    (libc::AF_INET as u16, plain),
+                    (libc::AF_INET6 as u16, v4.to_ipv6_mapped().octets()),
+                ]
+            }
+            IpAddr::V6(v6) => vec![(libc::AF_INET6 as u16, v6.octets())],
+        };
+        for (family, addr) in forms {
+            self.own
+                .insert(
+                    Key(SocketAddress {
+                        addr,
+                        port,
+                        family,
+                        netns,
+                    }),
+                    1,
+                    0,
+                )
+                .map_err(|e| refused("writing a map", &e))?;
+        }
+        Ok(())
+    }
+}
+
+fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SocketError> {
+    ebpf.take_map(name)
+        .ok_or_else(|| refused("finding a map", &name))
+}
+
+fn refused(what: &'static str, error: &dyn std::fmt::Display) -> SocketError {
+    let text = error_chain(error);
+    let hint = if text.contains("Operation not permitted") || text.contains("os error 1)") {
+        "; hark needs root, or the capabilities BPF and PERFMON"
+    } else if text.contains("Cannot allocate memory") || text.contains("os error 12)") {
+        "; make `ring_buffer_bytes` smaller, or the memory limit larger"
+    } else {
+        ""
+    };
+    // The verifier says what is wrong at the end of a long log.
+    let detail = text
+        .char_indices()
+        .rev()
+        .nth(1500)
+        .map_or(text.as_str(), |(at, _)| &text[at..])
+        .to_owned();
+    SocketError::Refused { what, detail, hint }
+}
+
+fn error_chain(error: &dyn std::fmt::Display) -> String {
+    error.to_string()
+}

@@ -1,0 +1,157 @@
+//! What the kernel side counted, as metrics. Read at the scrape; nothing is kept here.
+
+use std::fmt;
+use std::sync::Arc;
+
+use hark_common::counter::Counter;
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric as _};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::socket::SocketPrograms;
+
+/// Why exchanges were lost on the kernel side: the label `reason`, and the counter.
+pub const LOST: [(&str, Counter); 5] = [
+    ("ring_full", Counter::LostRingFull),
+    ("unreadable", Counter::LostUnreadable),
+    ("parse_error", Counter::LostParse),
+    ("pipeline_depth", Counter::LostPipelineDepth),
+    ("gap", Counter::LostGap),
+];
+
+/// What sockets were taken for: the label `protocol`, and the counter.
+const PROTOCOLS: [(&str, Counter); 5] = [
+    ("http1", Counter::SocketsHttp1),
+    ("http2", Counter::SocketsHttp2),
+    ("tls", Counter::SocketsTls),
+    ("other", Counter::SocketsOther),
+    ("own", Counter::SocketsOwn),
+];
+
+/// Why the bytes of a message could not be read: the label `reason`, and the counter.
+const UNREADABLE: [(&str, Counter); 4] = [
+    ("foreign_buffer", Counter::UnreadableForeign),
+    ("page_fault", Counter::UnreadableFault),
+    ("compat_task", Counter::UnreadableCompat),
+    ("no_buffer", Counter::UnreadableSyscall),
+];
+
+/// Registers the kernel side's counters.
+pub fn register(programs: &Arc<SocketPrograms>, registry: &mut Registry) {
+    registry.register_collector(Box::new(KernelCollector(Arc::clone(programs))));
+}
+
+struct KernelCollector(Arc<SocketPrograms>);
+
+impl fmt::Debug for KernelCollector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("KernelCollector")
+    }
+}
+
+impl KernelCollector {
+    fn one(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, unit: Option<&Unit>, counter: Counter) -> fmt::Result {
+        let metric = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
+        ConstCounter::new(self.0.counter(counter)).encode(metric)
+    }
+
+    fn family<'a>(
+        encoder: &mut DescriptorEncoder<'_>,
+        (name, help): (&str, &str),
+        label: &'static str,
+        values: impl IntoIterator<Item = (&'a str, u64)>,
+    ) -> fmt::Result {
+        let mut metric = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (value, count) in values {
+            ConstCounter::new(count).encode(metric.encode_family(&[(label, value)])?)?;
+        }
+        Ok(())
+    }
+}
+
+impl Collector for KernelCollector {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let encoder = &mut encoder;
+        let read = |(label, counter): &(&'static str, Counter)| (*label, self.0.counter(*counter));
+        self.one(
+            encoder,
+            "hark_records_submitted",
+            "Records that the kernel side handed to the agent.",
+            None,
+            Counter::RecordsSubmitted,
+        )?;
+        let per_cpu: Vec<(String, u64)> = self
+            .0
+            .counter_per_cpu(Counter::RecordsLost)
+            .into_iter()
+            .enumerate()
+            .map(|(cpu, count)| (cpu.to_string(), count))
+            .collect();
+        Self::family(
+            encoder,
+            ("hark_records_lost", "Records that found the ring buffer full, by the CPU they arose on."),
+            "cpu",
+            per_cpu.iter().map(|(cpu, count)| (cpu.as_str(), *count)),
+        )?;
+        self.one(
+            encoder,
+            "hark_exchanges_begun",
+            "Requests whose request line was seen whole, at either end.",
+            None,
+            Counter::ExchangesBegun,
+        )?;
+        self.one(
+            encoder,
+            "hark_exchanges_handed_over",
+            "Exchanges whose end the kernel side handed to the agent.",
+            None,
+            Counter::ExchangesEnded,
+        )?;
+        Self::family(
+            encoder,
+            ("hark_exchanges_lost", "Exchanges that the kernel side had to give up, by reason."),
+            "reason",
+            LOST.iter().map(read),
+        )?;
+        Self::family(
+            encoder,
+            ("hark_connections", "Stream sockets, each end counted, by what was recognised on them."),
+            "protocol",
+            PROTOCOLS.iter().map(read),
+        )?;
+        Self::family(
+            encoder,
+            (
+                "hark_unreadable",
+                "Messages on sockets that may be HTTP whose bytes could not be read, by reason.",
+            ),
+            "reason",
+            UNREADABLE.iter().map(read),
+        )?;
+        self.one(
+            encoder,
+            "hark_gap",
+            "Bytes that moved on HTTP connections without an event, by the sequence numbers.",
+            Some(&Unit::Bytes),
+            Counter::GapBytes,
+        )?;
+        self.one(
+            encoder,
+            "hark_socket_storage_failed",
+            "Events on sockets for which the kernel had no memory to keep state.",
+            None,
+            Counter::StorageFailed,
+        )?;
+        Self::family(
+            encoder,
+            (
+                "hark_events_skipped",
+                "Events that the kernel did not hand to a program that was running already.",
+            ),
+            "hook",
+            self.0.recursion_misses(),
+        )
+    }
+}

@@ -1,0 +1,210 @@
+//! Spans as OTLP has them: names, status and attributes by the HTTP conventions.
+//!
+//! Source: OpenTelemetry semantic conventions, `docs/http/http-spans.md`. What has no convention
+//! carries the prefix `hark.`:
+//!
+//! - `hark.time_to_first_byte` (double, s): from the start of the span to the first byte of the
+//!   final response.
+//! - `hark.url.path.truncated` (bool): the path was longer than what is kept.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
+use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use opentelemetry_proto::tonic::trace::v1::status::StatusCode;
+use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as OtlpSpan, Status};
+
+use super::resource::{Host, resource};
+use super::span::Span;
+use super::url;
+use crate::exchange::{Endpoint, Exchange, Method, Role};
+use crate::identity::Service;
+
+/// The version of the conventions that names and values follow.
+pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
+
+/// Builds one request, with one `ResourceSpans` per service, in the order in which they appear.
+pub(super) fn request(spans: &[Span], host: &Host) -> ExportTraceServiceRequest {
+    let mut places: HashMap<*const Service, usize> = HashMap::new();
+    let mut groups: Vec<(&Service, Vec<OtlpSpan>)> = Vec::new();
+    for span in spans {
+        let place = *places.entry(Arc::as_ptr(&span.service)).or_insert_with(|| {
+            groups.push((&span.service, Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(convert(span));
+    }
+    ExportTraceServiceRequest {
+        resource_spans: groups
+            .into_iter()
+            .map(|(service, spans)| ResourceSpans {
+                resource: Some(resource(service, host)),
+                scope_spans: vec![ScopeSpans {
+                    scope: Some(InstrumentationScope {
+                        name: env!("CARGO_PKG_NAME").to_owned(),
+                        version: env!("CARGO_PKG_VERSION").to_owned(),
+                        ..InstrumentationScope::default()
+                    }),
+                    spans,
+                    schema_url: SCHEMA_URL.to_owned(),
+                }],
+                schema_url: SCHEMA_URL.to_owned(),
+            })
+            .collect(),
+    }
+}
+
+fn convert(span: &Span) -> OtlpSpan {
+    let exchange = &span.exchange;
+    let route = span
+        .route
+        .as_deref()
+        .filter(|_| exchange.role == Role::Server);
+    OtlpSpan {
+        trace_id: span.trace_id.to_vec(),
+        span_id: span.span_id.to_vec(),
+        parent_span_id: exchange
+            .request
+            .context
+            .map_or_else(Vec::new, |context| context.parent_id.to_vec()),
+        flags: span.flags,
+        name: name(&exchange.request.method, route),
+        kind: match exchange.role {
+            Role::Server => SpanKind::Server,
+            Role::Client => SpanKind::Client,
+        }
+        .into(),
+        start_time_unix_nano: span.start_unix_ns,
+        end_time_unix_nano: span.end_unix_ns,
+        attributes: attributes(exchange, route),
+        status: Some(Status {
+            // Never `Ok`, which is for the application to say; and no message, because
+            // `error.type` explains it.
+            code: match exchange.error_type() {
+                Some(_) => StatusCode::Error,
+                None => StatusCode::Unset,
+            }
+            .into(),
+            message: String::new(),
+        }),
+        ..OtlpSpan::default()
+    }
+}
+
+/// `{method} {route}` or `{method}`, with `HTTP` for a method that is not in the convention's list.
+fn name(method: &Method, route: Option<&str>) -> String {
+    let method = match method {
+        Method::Other(_) => "HTTP",
+        known => known.name(),
+    };
+    route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
+}
+
+fn attributes(exchange: &Exchange, route: Option<&str>) -> Vec<KeyValue> {
+    let request = &exchange.request;
+    let mut attributes = Attributes(Vec::with_capacity(24));
+    attributes.text("http.request.method", request.method.name());
+    if let Method::Other(token) = &request.method {
+        attributes.text("http.request.method_original", token);
+    }
+    if !request.path.is_empty() {
+        attributes.text("url.path", &request.path);
+    }
+    if request.path_truncated {
+        attributes.add("hark.url.path.truncated", Value::BoolValue(true));
+    }
+    attributes.text("url.scheme", url::scheme(request));
+    let (host, port) = url::server(exchange);
+    if let Some(host) = host {
+        attributes.text("server.address", &host);
+        attributes.integer("server.port", port.map(u64::from));
+    }
+    if exchange.role == Role::Client {
+        attributes.optional("url.full", url::full(exchange).as_deref());
+    }
+    attributes.integer("http.response.status_code", exchange.status.map(u64::from));
+    attributes.optional("http.route", route);
+    attributes.optional("error.type", exchange.error_type().as_deref());
+    attributes.text("network.protocol.version", request.protocol.version());
+    match exchange.peer {
+        Endpoint::Inet(address) => {
+            let ip = address.ip().to_canonical();
+            attributes.text("network.peer.address", &ip.to_string());
+            attributes.integer("network.peer.port", Some(address.port().into()));
+            attributes.text("network.transport", "tcp");
+            attributes.text(
+                "network.type",
+                match ip {
+                    IpAddr::V4(_) => "ipv4",
+                    IpAddr::V6(_) => "ipv6",
+                },
+            );
+        }
+        Endpoint::Unix => attributes.text("network.transport", "unix"),
+    }
+    if exchange.role == Role::Server {
+        match (&request.client_address, exchange.peer.ip()) {
+            (Some(client), _) => attributes.text("client.address", client),
+            (None, Some(ip)) => attributes.text("client.address", &ip.to_canonical().to_string()),
+            (None, None) => {}
+        }
+    }
+    attributes.optional("user_agent.original", request.user_agent.as_deref());
+    attributes.integer("http.request.body.size", exchange.request_body_bytes);
+    if exchange.status.is_some() {
+        attributes.integer(
+            "http.response.body.size",
+            Some(exchange.response_body_bytes),
+        );
+    }
+    if let Some(first) = exchange.first_response_ns {
+        let waited = first.saturating_sub(exchange.start_ns);
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a duration needs no more than 53 bits of nanoseconds"
+        )]
+        attributes.add(
+            "hark.time_to_first_byte",
+            Value::DoubleValue(waited as f64 / 1e9),
+        );
+    }
+    attributes.0
+}
+
+struct Attributes(Vec<KeyValue>);
+
+impl Attributes {
+    fn add(&mut self, key: &str, value: Value) {
+        self.0.push(attribute(key, value));
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        self.add(key, Value::StringValue(value.to_owned()));
+    }
+
+    fn optional(&mut self, key: &str, value: Option<&str>) {
+        if let Some(value) = value {
+            self.text(key, value);
+        }
+    }
+
+    /// Adds a count; one beyond what OTLP can carry is given as the greatest that it can.
+    fn integer(&mut self, key: &str, value: Option<u64>) {
+        if let Some(value) = value {
+            let value = i64::try_from(value).unwrap_or(i64::MAX);
+            self.add(key, Value::IntValue(value));
+        }
+    }
+}
+
+pub(super) fn attribute(key: &str, value: Value) -> KeyValue {
+    KeyValue {
+        key: key.to_owned(),
+        value: Some(AnyValue { value: Some(value) }),
+        ..KeyValue::default()
+    }
+}

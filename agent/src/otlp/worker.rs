@@ -1,0 +1,201 @@
+//! The export task: takes batches from the queue, sends them, tries again, and counts what became
+//! of every span.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use prost::Message as _;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout};
+
+use super::MAX_REQUEST_BYTES;
+use super::answer::Answer;
+use super::backoff::Backoff;
+use super::config::Retrying;
+use super::convert;
+use super::counters::{Counters, DropReason};
+use super::grpc::GrpcTransport;
+use super::post::HttpTransport;
+use super::queue::{Batch, Queue};
+use super::resource::Host;
+
+/// How requests travel.
+pub(super) enum Transport {
+    Grpc(GrpcTransport),
+    Http(HttpTransport),
+}
+
+impl Transport {
+    fn prepare(&self, body: Vec<u8>) -> Bytes {
+        match self {
+            // tonic compresses by itself, message by message.
+            Self::Grpc(_) => body.into(),
+            Self::Http(http) => http.prepare(body),
+        }
+    }
+
+    async fn send(&mut self, body: Bytes, spans: usize) -> Answer {
+        match self {
+            Self::Grpc(grpc) => grpc.send(body, spans).await,
+            Self::Http(http) => http.send(body, spans).await,
+        }
+    }
+}
+
+/// What the export task owns.
+pub(super) struct Worker {
+    pub(super) queue: Arc<Queue>,
+    pub(super) counters: Counters,
+    pub(super) sender: Sender,
+    /// When the agent will wait no longer; set at shutdown.
+    pub(super) deadline: watch::Receiver<Option<Instant>>,
+    pub(super) schedule_delay: Duration,
+}
+
+/// Sends one batch at a time: exports of one exporter never overlap.
+pub(super) struct Sender {
+    pub(super) transport: Transport,
+    pub(super) host: Host,
+    pub(super) timeout: Duration,
+    pub(super) export_timeout: Duration,
+    pub(super) retrying: Retrying,
+    pub(super) counters: Counters,
+    pub(super) endpoint: String,
+    /// The last batch failed; a change is logged, not every failure.
+    pub(super) failing: bool,
+}
+
+/// The end of a batch.
+enum Fate {
+    Exported { rejected: u64 },
+    Dropped(DropReason),
+}
+
+impl Worker {
+    /// Runs until the queue is closed and empty.
+    pub(super) async fn run(mut self) {
+        while let Some(batch) = self.queue.next(self.schedule_delay).await {
+            let spans = batch.spans.len() as u64;
+            let fate = tokio::select! {
+                biased;
+                () = passed(&mut self.deadline) => Fate::Dropped(DropReason::Shutdown),
+                fate = self.sender.deliver(&batch) => fate,
+            };
+            match fate {
+                Fate::Exported { rejected } => {
+                    self.counters.exported.inc_by(spans - rejected);
+                    self.counters.dropped(DropReason::Rejected).inc_by(rejected);
+                }
+                Fate::Dropped(reason) => {
+                    self.counters.dropped(reason).inc_by(spans);
+                }
+            }
+            self.counters.queued.dec_by(spans.cast_signed());
+        }
+    }
+}
+
+/// Returns when the deadline is set and over.
+async fn passed(deadline: &mut watch::Receiver<Option<Instant>>) {
+    let at = match deadline.wait_for(Option::is_some).await {
+        Ok(at) => *at,
+        // All handles are gone, and nobody waits.
+        Err(_) => None,
+    };
+    match at {
+        Some(at) => sleep_until(at).await,
+        None => std::future::pending().await,
+    }
+}
+
+impl Sender {
+    async fn deliver(&mut self, batch: &Batch) -> Fate {
+        let end = Instant::now() + self.export_timeout;
+        let spans = batch.spans.len();
+        let encoded = convert::request(&batch.spans, &self.host).encode_to_vec();
+        if encoded.len() > MAX_REQUEST_BYTES {
+            let message = format!("a request of {} bytes is too large", encoded.len());
+            return self.failed(spans, DropReason::TooLarge, &message);
+        }
+        let body = self.transport.prepare(encoded);
+        let mut backoff = Backoff::new(&self.retrying);
+        loop {
+            let started = Instant::now();
+            let limit = self.timeout.min(end.saturating_duration_since(started));
+            let answer = timeout(limit, self.transport.send(body.clone(), spans))
+                .await
+                .unwrap_or_else(|_| Answer::Retry {
+                    after: None,
+                    reason: DropReason::Timeout,
+                    message: format!("no answer within {limit:?}"),
+                });
+            self.counters
+                .attempts
+                .observe(started.elapsed().as_secs_f64());
+            match answer {
+                Answer::Accepted { rejected, message } => {
+                    self.accepted(rejected, &message);
+                    return Fate::Exported { rejected };
+                }
+                Answer::Failed { reason, message } => return self.failed(spans, reason, &message),
+                Answer::Retry {
+                    after,
+                    reason,
+                    message,
+                } => {
+                    let pause = backoff.pause(after, rand::random());
+                    let left = end.saturating_duration_since(Instant::now());
+                    if pause >= left {
+                        return self.failed(spans, reason, &message);
+                    }
+                    tracing::debug!(
+                        endpoint = self.endpoint,
+                        message,
+                        ?pause,
+                        "export is repeated"
+                    );
+                    sleep(pause).await;
+                    self.counters.retries.inc();
+                }
+            }
+        }
+    }
+
+    fn accepted(&mut self, rejected: u64, message: &str) {
+        if rejected > 0 || !message.is_empty() {
+            tracing::warn!(
+                endpoint = self.endpoint,
+                rejected,
+                message,
+                "the collector took spans with a remark"
+            );
+        }
+        if std::mem::take(&mut self.failing) {
+            tracing::info!(endpoint = self.endpoint, "spans are exported again");
+        }
+    }
+
+    fn failed(&mut self, spans: usize, reason: DropReason, message: &str) -> Fate {
+        let reason_text = reason.as_str();
+        if std::mem::replace(&mut self.failing, true) {
+            tracing::debug!(
+                endpoint = self.endpoint,
+                spans,
+                reason = reason_text,
+                message,
+                "spans were dropped"
+            );
+        } else {
+            tracing::warn!(
+                endpoint = self.endpoint,
+                spans,
+                reason = reason_text,
+                message,
+                "spans were dropped; further ones are counted in hark_spans_dropped_total until \
+                 an export succeeds"
+            );
+        }
+        Fate::Dropped(reason)
+    }
+}

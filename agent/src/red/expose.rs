@@ -1,0 +1,231 @@
+//! The request metrics on a page.
+
+use std::fmt;
+use std::io;
+
+use super::histogram::{Bound, DURATION, Histogram, SIZE};
+use super::store::{Counts, Snapshot};
+use super::{Red, Role};
+use crate::telemetry::page::{Family, Kind, Page, Section};
+
+const fn seconds(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        help,
+        unit: Some("seconds"),
+        kind: Kind::Histogram,
+    }
+}
+
+const fn bytes(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        help,
+        unit: Some("bytes"),
+        kind: Kind::Histogram,
+    }
+}
+
+const fn gauge(name: &'static str, help: &'static str) -> Family {
+    Family {
+        name,
+        help,
+        unit: None,
+        kind: Kind::Gauge,
+    }
+}
+
+/// The metrics of one role.
+struct Families {
+    role: Role,
+    duration: Family,
+    first_byte: Family,
+    request_size: Family,
+    response_size: Family,
+    active: Family,
+}
+
+const SERVER: Families = Families {
+    role: Role::Server,
+    duration: seconds(
+        "http_server_request_duration_seconds",
+        "Duration of HTTP server requests, from the first byte read to the last byte written.",
+    ),
+    first_byte: seconds(
+        "hark_http_server_time_to_first_byte_seconds",
+        "Time from the first byte of an HTTP request read to the first byte of its response written.",
+    ),
+    request_size: bytes(
+        "http_server_request_body_size_bytes",
+        "Size of HTTP server request bodies.",
+    ),
+    response_size: bytes(
+        "http_server_response_body_size_bytes",
+        "Size of HTTP server response bodies.",
+    ),
+    active: gauge(
+        "http_server_active_requests",
+        "Number of active HTTP server requests.",
+    ),
+};
+
+const CLIENT: Families = Families {
+    role: Role::Client,
+    duration: seconds(
+        "http_client_request_duration_seconds",
+        "Duration of HTTP client requests, from the first byte written to the last byte read.",
+    ),
+    first_byte: seconds(
+        "hark_http_client_time_to_first_byte_seconds",
+        "Time from the first byte of an HTTP request written to the first byte of its response read.",
+    ),
+    request_size: bytes(
+        "http_client_request_body_size_bytes",
+        "Size of HTTP client request bodies.",
+    ),
+    response_size: bytes(
+        "http_client_response_body_size_bytes",
+        "Size of HTTP client response bodies.",
+    ),
+    active: gauge(
+        "http_client_active_requests",
+        "Number of active HTTP client requests.",
+    ),
+};
+
+impl Section for Red {
+    fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let snapshot = self.snapshot();
+        for families in [&SERVER, &CLIENT] {
+            families.write(&snapshot, page)?;
+        }
+        Ok(())
+    }
+}
+
+impl Families {
+    fn write(&self, snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
+        let Self {
+            role,
+            duration,
+            first_byte,
+            request_size,
+            response_size,
+            active,
+        } = self;
+        let write = Histograms {
+            snapshot,
+            role: *role,
+        };
+        write.family(
+            page,
+            duration,
+            &DURATION,
+            |counts| &counts.duration,
+            Seconds,
+        )?;
+        write.family(
+            page,
+            first_byte,
+            &DURATION,
+            |counts| &counts.first_byte,
+            Seconds,
+        )?;
+        write.family(
+            page,
+            request_size,
+            &SIZE,
+            |counts| &counts.request_size,
+            |sum| sum,
+        )?;
+        write.family(
+            page,
+            response_size,
+            &SIZE,
+            |counts| &counts.response_size,
+            |sum| sum,
+        )?;
+        let lines = snapshot.active.iter().filter(|line| line.role == *role);
+        for (at, line) in lines.enumerate() {
+            if at == 0 {
+                page.family(active)?;
+            }
+            page.sample(active, &line.labels, line.value)?;
+        }
+        Ok(())
+    }
+}
+
+struct Histograms<'a> {
+    snapshot: &'a Snapshot,
+    role: Role,
+}
+
+impl Histograms<'_> {
+    fn family<const N: usize, S: fmt::Display>(
+        &self,
+        page: &mut Page<'_>,
+        family: &Family,
+        bounds: &[Bound],
+        histogram: impl Fn(&Counts) -> &Histogram<N>,
+        sum: impl Fn(u128) -> S,
+    ) -> io::Result<()> {
+        let lines = self
+            .snapshot
+            .counts
+            .iter()
+            .filter(|line| line.role == self.role)
+            .map(|line| (&line.labels, histogram(&line.value)))
+            .filter(|(_, histogram)| !histogram.is_empty());
+        for (at, (labels, histogram)) in lines.enumerate() {
+            if at == 0 {
+                page.family(family)?;
+            }
+            let buckets = bounds
+                .iter()
+                .map(|bound| bound.le)
+                .chain(["+Inf"])
+                .zip(histogram.counts);
+            page.histogram(family, labels, buckets, sum(histogram.sum))?;
+        }
+        Ok(())
+    }
+}
+
+/// Nanoseconds as an exact decimal number of seconds.
+struct Seconds(u128);
+
+impl fmt::Display for Seconds {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const NANOS: u128 = 1_000_000_000;
+        let (mut fraction, mut width) = (self.0 % NANOS, 9);
+        write!(out, "{}", self.0 / NANOS)?;
+        if fraction == 0 {
+            return Ok(());
+        }
+        while fraction.is_multiple_of(10) {
+            fraction /= 10;
+            width -= 1;
+        }
+        write!(out, ".{fraction:0width$}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Seconds;
+
+    #[test]
+    fn seconds_are_exact() {
+        for (nanos, text) in [
+            (0, "0"),
+            (1, "0.000000001"),
+            (1_500_000_000, "1.5"),
+            (10_000_000_000, "10"),
+            (12_345_678_901, "12.345678901"),
+            (u128::from(u64::MAX), "18446744073.709551615"),
+        ] {
+            assert_eq!(Seconds(nanos).to_string(), text);
+        }
+    }
+}

@@ -1,0 +1,499 @@
+//! The table of series.
+
+use std::collections::hash_map::RandomState;
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hashbrown::HashTable;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::registry::Registry;
+
+use super::histogram::{DURATION, Durations, SIZE, Sizes};
+use super::labels::{ActiveKey, Key, OVERFLOW, OwnedKey, Target};
+use super::services::{ServiceId, Services};
+use crate::config::Metrics;
+use crate::exchange::{Exchange, Method, Role};
+use crate::identity::Service;
+
+/// Series that each label set of exchanges takes: one per histogram of [`Counts`].
+const SERIES_PER_SET: usize = 4;
+
+/// Different addresses and ports that one service's clients may go to by name; what is beyond is
+/// `other`. A crawler or a forward proxy would otherwise fill the table.
+pub(super) const ADDRESSES_PER_SERVICE: usize = 100;
+
+/// Where a client went: name or address, and port.
+type Address = (Option<Box<str>>, Option<u16>);
+
+/// Label sets copied under one hold of the lock: some tens of microseconds.
+const COPY_PART: usize = 256;
+
+/// What the exchanges of one label set add up to.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Counts {
+    pub(super) duration: Durations,
+    pub(super) first_byte: Durations,
+    pub(super) request_size: Sizes,
+    pub(super) response_size: Sizes,
+}
+
+impl Counts {
+    fn observe(&mut self, exchange: &Exchange) {
+        self.duration.observe(&DURATION, exchange.duration_ns());
+        if let Some(first) = exchange.first_response_ns {
+            self.first_byte
+                .observe(&DURATION, first.saturating_sub(exchange.start_ns));
+        }
+        if let Some(bytes) = exchange.request_body_bytes {
+            self.request_size.observe(&SIZE, bytes);
+        }
+        // Without a response there is no response body, not an empty one.
+        if exchange.status.is_some() {
+            self.response_size
+                .observe(&SIZE, exchange.response_body_bytes);
+        }
+    }
+}
+
+/// When a series was last used.
+#[derive(Clone, Copy, Debug)]
+struct Use {
+    touched: Instant,
+    scraped: bool,
+}
+
+impl Use {
+    const fn at(now: Instant) -> Self {
+        Self {
+            touched: now,
+            scraped: false,
+        }
+    }
+
+    fn is_over(self, now: Instant, expire_after: Duration) -> bool {
+        let idle = now.saturating_duration_since(self.touched);
+        idle >= expire_after && (self.scraped || idle >= expire_after.saturating_mul(2))
+    }
+}
+
+#[derive(Debug)]
+struct Series {
+    key: OwnedKey,
+    labels: Arc<str>,
+    counts: Counts,
+    used: Use,
+}
+
+#[derive(Debug)]
+struct Active {
+    labels: Arc<str>,
+    count: i64,
+    used: Use,
+}
+
+/// What one role's exchanges and active requests without a place of their own add up to.
+#[derive(Debug, Default)]
+struct Overflow {
+    counts: Counts,
+    active: i64,
+}
+
+/// One label set on its way to a page.
+#[derive(Debug)]
+pub(super) struct Line<T> {
+    pub(super) role: Role,
+    pub(super) labels: Arc<str>,
+    pub(super) value: T,
+}
+
+/// A copy of the store.
+#[derive(Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) counts: Vec<Line<Counts>>,
+    pub(super) active: Vec<Line<i64>>,
+    /// The next place to copy.
+    next: usize,
+}
+
+/// What the store says of itself; clones count together.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StoreMetrics {
+    pub(super) series: Gauge,
+    pub(super) overflow: Counter,
+    pub(super) addresses: Counter,
+    pub(super) expired: Counter,
+}
+
+impl StoreMetrics {
+    pub(super) fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "hark_series",
+            "Series of request metrics held; a histogram is one",
+            self.series.clone(),
+        );
+        registry.register(
+            "hark_series_overflow",
+            "Exchanges and active requests that went to the overflow series because the limit was reached",
+            self.overflow.clone(),
+        );
+        registry.register(
+            "hark_series_expired",
+            "Series let go because their service was gone",
+            self.expired.clone(),
+        );
+        registry.register(
+            "hark_server_addresses_beyond_limit",
+            "Client exchanges whose server_address is other because their service has reached its number of addresses",
+            self.addresses.clone(),
+        );
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Store {
+    expire_after: Duration,
+    max_series: usize,
+    now: Instant,
+    hasher: RandomState,
+    services: Services,
+    /// Places in `series` by key.
+    index: HashTable<usize>,
+    series: Vec<Option<Series>>,
+    free: Vec<usize>,
+    active: HashMap<ActiveKey, Active>,
+    addresses: HashMap<ServiceId, HashSet<Address>>,
+    server_overflow: Overflow,
+    client_overflow: Overflow,
+    metrics: StoreMetrics,
+}
+
+impl Store {
+    pub(super) fn new(config: &Metrics, now: Instant, metrics: StoreMetrics) -> Self {
+        Self {
+            expire_after: config.expire_after,
+            max_series: config.max_series,
+            now,
+            hasher: RandomState::new(),
+            services: Services::default(),
+            index: HashTable::new(),
+            series: Vec::new(),
+            free: Vec::new(),
+            active: HashMap::new(),
+            addresses: HashMap::new(),
+            server_overflow: Overflow::default(),
+            client_overflow: Overflow::default(),
+            metrics,
+        }
+    }
+
+    pub(super) fn begun(
+        &mut self,
+        service: &Arc<Service>,
+        role: Role,
+        method: &Method,
+        scheme: Option<&str>,
+    ) {
+        let key = ActiveKey::new(self.service(service), role, method, scheme);
+        let now = self.now;
+        if let Some(active) = self.active.get_mut(&key) {
+            active.count += 1;
+            active.used = Use::at(now);
+            return;
+        }
+        let name = self.services.name(key.service);
+        let Some(name) = name.filter(|_| self.held() < self.max_series) else {
+            self.overflow(role).active += 1;
+            self.metrics.overflow.inc();
+            return;
+        };
+        let active = Active {
+            labels: key.labels(name),
+            count: 1,
+            used: Use::at(now),
+        };
+        self.active.insert(key, active);
+        self.report_held();
+    }
+
+    /// What began in the overflow series ends there: an end whose own series has no request left
+    /// to end is one of those.
+    pub(super) fn ended(
+        &mut self,
+        service: &Arc<Service>,
+        role: Role,
+        method: &Method,
+        scheme: Option<&str>,
+    ) {
+        let key = ActiveKey::new(self.service(service), role, method, scheme);
+        let now = self.now;
+        match self.active.get_mut(&key) {
+            Some(active) if active.count > 0 => {
+                active.count -= 1;
+                active.used = Use::at(now);
+            }
+            _ => {
+                let overflow = self.overflow(role);
+                overflow.active = (overflow.active - 1).max(0);
+            }
+        }
+    }
+
+    pub(super) fn observe(
+        &mut self,
+        exchange: &Exchange,
+        service: &Arc<Service>,
+        route: Option<&str>,
+    ) {
+        let id = self.service(service);
+        let target = Target::of(exchange, route);
+        let key = Key::new(exchange, id, &target);
+        if let Some(place) = self.find(&key) {
+            self.count(place, exchange);
+            return;
+        }
+        let other = Target::other();
+        let (key, address) = match exchange.role {
+            Role::Server => (key, None),
+            Role::Client => match self.admit(id, &target) {
+                Admission::Known => (key, None),
+                Admission::New(address) => (key, Some(address)),
+                Admission::Refused => {
+                    self.metrics.addresses.inc();
+                    (Key::new(exchange, id, &other), None)
+                }
+            },
+        };
+        let place = match self.find(&key) {
+            Some(place) => Some(place),
+            None => self.insert(&key, exchange),
+        };
+        match place {
+            Some(place) => {
+                if let Some(address) = address {
+                    self.addresses.entry(id).or_default().insert(address);
+                }
+                self.count(place, exchange);
+            }
+            None => {
+                self.overflow(exchange.role).counts.observe(exchange);
+                self.metrics.overflow.inc();
+            }
+        }
+    }
+
+    pub(super) fn service_gone(&mut self, service: &Arc<Service>) {
+        self.services.gone(service);
+    }
+
+    /// Sets the time that series are stamped with; never back.
+    pub(super) fn tick(&mut self, now: Instant) {
+        self.now = self.now.max(now);
+    }
+
+    /// Lets go of what [`Use::is_over`] and belongs to no live service.
+    pub(super) fn expire(&mut self) {
+        self.services.sweep();
+        let Self {
+            expire_after,
+            now,
+            hasher,
+            services,
+            index,
+            series,
+            free,
+            active,
+            addresses,
+            metrics,
+            ..
+        } = self;
+        let over =
+            |used: Use, service| used.is_over(*now, *expire_after) && !services.is_live(service);
+        let mut in_use = HashSet::new();
+        let mut expired = 0;
+        for (place, slot) in series.iter_mut().enumerate() {
+            let Some(Series { key, used, .. }) = slot else {
+                continue;
+            };
+            let key = key.as_key();
+            let service = key.fixed.active.service;
+            if !over(*used, service) {
+                in_use.insert(service);
+                continue;
+            }
+            if let Ok(entry) = index.find_entry(key.hash(hasher), |other| *other == place) {
+                entry.remove();
+            }
+            *slot = None;
+            free.push(place);
+            expired += SERIES_PER_SET as u64;
+        }
+        active.retain(|key, active| {
+            // A request that is under way keeps its series, gone or not.
+            let stays = active.count > 0 || !over(active.used, key.service);
+            if stays {
+                in_use.insert(key.service);
+            } else {
+                expired += 1;
+            }
+            stays
+        });
+        services.retain(|id| in_use.contains(&id));
+        addresses.retain(|id, _| services.name(*id).is_some());
+        if expired > 0 {
+            metrics.expired.inc_by(expired);
+            self.report_held();
+        }
+    }
+
+    /// Copies the next part of the store; `false` once all is copied. Between parts no place may
+    /// be freed.
+    pub(super) fn copy_part(&mut self, snapshot: &mut Snapshot) -> bool {
+        snapshot
+            .counts
+            .reserve(self.series.len().saturating_sub(snapshot.counts.len()) + 2);
+        let end = self.series.len().min(snapshot.next + COPY_PART);
+        for series in self.series[snapshot.next..end].iter_mut().flatten() {
+            series.used.scraped = true;
+            snapshot.counts.push(Line {
+                role: series.key.as_key().fixed.active.role,
+                labels: Arc::clone(&series.labels),
+                value: series.counts.clone(),
+            });
+        }
+        snapshot.next = end;
+        if end < self.series.len() {
+            return true;
+        }
+        for (key, active) in &mut self.active {
+            active.used.scraped = true;
+            snapshot.active.push(Line {
+                role: key.role,
+                labels: Arc::clone(&active.labels),
+                value: active.count,
+            });
+        }
+        for (role, overflow) in [
+            (Role::Server, &self.server_overflow),
+            (Role::Client, &self.client_overflow),
+        ] {
+            if !overflow.counts.duration.is_empty() {
+                snapshot.counts.push(Line {
+                    role,
+                    labels: OVERFLOW.into(),
+                    value: overflow.counts.clone(),
+                });
+            }
+            if overflow.active > 0 {
+                snapshot.active.push(Line {
+                    role,
+                    labels: OVERFLOW.into(),
+                    value: overflow.active,
+                });
+            }
+        }
+        false
+    }
+
+    fn service(&mut self, service: &Arc<Service>) -> ServiceId {
+        if self.services.sweep_due() {
+            self.services.sweep();
+        }
+        self.services.id(service)
+    }
+
+    fn find(&self, key: &Key<'_>) -> Option<usize> {
+        self.index
+            .find(key.hash(&self.hasher), |place| {
+                self.series[*place]
+                    .as_ref()
+                    .is_some_and(|series| series.key.as_key() == *key)
+            })
+            .copied()
+    }
+
+    fn insert(&mut self, key: &Key<'_>, exchange: &Exchange) -> Option<usize> {
+        if self.held() + SERIES_PER_SET > self.max_series {
+            return None;
+        }
+        let name = self.services.name(key.fixed.active.service)?;
+        let series = Series {
+            key: key.kept(),
+            labels: key.labels(name, exchange.error_type().as_deref()),
+            counts: Counts::default(),
+            used: Use::at(self.now),
+        };
+        let place = match self.free.pop() {
+            Some(place) => {
+                self.series[place] = Some(series);
+                place
+            }
+            None => {
+                self.series.push(Some(series));
+                self.series.len() - 1
+            }
+        };
+        let Self {
+            index,
+            series,
+            hasher,
+            ..
+        } = self;
+        index.insert_unique(key.hash(hasher), place, |place| {
+            series[*place]
+                .as_ref()
+                .map_or(0, |series| series.key.as_key().hash(hasher))
+        });
+        self.report_held();
+        Some(place)
+    }
+
+    fn count(&mut self, place: usize, exchange: &Exchange) {
+        if let Some(series) = &mut self.series[place] {
+            series.counts.observe(exchange);
+            series.used = Use::at(self.now);
+        }
+    }
+
+    /// Whether a client of the service may go by the name of this target.
+    fn admit(&self, service: ServiceId, target: &Target<'_>) -> Admission {
+        let address = (target.text.as_deref().map(Into::into), target.port);
+        match self.addresses.get(&service) {
+            Some(known) if known.contains(&address) => Admission::Known,
+            Some(known) if known.len() >= ADDRESSES_PER_SERVICE => Admission::Refused,
+            Some(_) | None => Admission::New(address),
+        }
+    }
+
+    const fn overflow(&mut self, role: Role) -> &mut Overflow {
+        match role {
+            Role::Server => &mut self.server_overflow,
+            Role::Client => &mut self.client_overflow,
+        }
+    }
+
+    /// Series held, without the overflow series.
+    fn held(&self) -> usize {
+        self.index.len() * SERIES_PER_SET + self.active.len()
+    }
+
+    /// Whether nothing at all is remembered.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.held() == 0 && self.addresses.is_empty() && self.services.is_empty()
+    }
+
+    fn report_held(&self) {
+        self.metrics
+            .series
+            .set(i64::try_from(self.held()).unwrap_or(i64::MAX));
+    }
+}
+
+/// See [`Store::admit`].
+enum Admission {
+    Known,
+    New(Address),
+    Refused,
+}

@@ -1,0 +1,225 @@
+//! `hark run`: the agent, from start to stop.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::kernel::records::Records;
+use crate::kernel::socket::{SocketError, SocketPrograms};
+use crate::kernel::{interfaces, telemetry as kernel_telemetry};
+use crate::lock::{Lock, LockError, RUN_DIR};
+use crate::otlp::{Exporter, OtlpConfig, OtlpConfigError, OtlpError};
+use crate::pipeline::Pipeline;
+use crate::route::RouteError;
+use crate::serve::{HookStatus, Loss, Readiness, ReadyReport, ServeError, bind};
+use crate::telemetry::Telemetry;
+
+/// Why the agent did not start, or had to stop. Each is one sentence for whoever started it.
+#[derive(Debug, Error)]
+#[expect(missing_docs, reason = "each variant wraps the documented error of a part")]
+pub enum RunError {
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    #[error(transparent)]
+    Serve(#[from] ServeError),
+    #[error(transparent)]
+    OtlpConfig(#[from] OtlpConfigError),
+    #[error(transparent)]
+    Otlp(#[from] OtlpError),
+    #[error(transparent)]
+    Route(#[from] RouteError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("cannot {what}: {source}")]
+    Io { what: &'static str, source: io::Error },
+}
+
+/// How long queued spans may take to be exported at the end.
+const FLUSH: Duration = Duration::from_secs(5);
+
+/// Records handled between two looks at the clock and the stop flag.
+const BATCH: usize = 4096;
+
+/// A pipeline thread that has not come round for so long is stuck.
+const STUCK: Duration = Duration::from_secs(10);
+
+/// Runs the agent until SIGINT or SIGTERM.
+pub fn run(config: &Config) -> Result<(), RunError> {
+    let io = |what| move |source| RunError::Io { what, source };
+    let run_dir = std::env::var_os("HARK_RUN_DIR").map_or_else(|| RUN_DIR.into(), PathBuf::from);
+    let _lock = Lock::take(&run_dir)?;
+    let otlp = OtlpConfig::from_env(|name| std::env::var(name).ok())?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .thread_name("hark-io")
+        .enable_all()
+        .build()
+        .map_err(io("start the runtime"))?;
+    let bound = runtime.block_on(bind(config.listen))?;
+    let exporter =
+        otlp.map(|otlp| Exporter::start(otlp, runtime.handle())).transpose()?;
+
+    let mut telemetry = Telemetry::new();
+    let mut pipeline = Pipeline::new(config, Clock::new(), exporter.clone(), &mut telemetry)?;
+    let (mut programs, ring) = SocketPrograms::load(
+        config.ring_buffer_bytes,
+        config.capture.unix,
+        std::process::id(),
+    )?;
+    let local = bound.local_addr();
+    leave_out_own(&mut programs, local).map_err(|error| match error {
+        Own::Socket(error) => RunError::Socket(error),
+        Own::Io(source) => io("list the host's addresses")(source),
+    })?;
+    let programs = Arc::new(programs);
+    kernel_telemetry::register(&programs, telemetry.registry_mut());
+    let state = Arc::new(State {
+        programs: Arc::clone(&programs),
+        stop: AtomicBool::new(false),
+        started: Instant::now(),
+        last_round_ms: AtomicU64::new(0),
+    });
+
+    let follower = thread::Builder::new()
+        .name("hark-pipeline".into())
+        .spawn({
+            let state = Arc::clone(&state);
+            move || follow(Records::new(ring), &mut pipeline, &state)
+        })
+        .map_err(io("start the pipeline's thread"))?;
+    tracing::info!(listen = %local, "hark is listening; metrics are at http://{local}/metrics");
+
+    let (stop, stopped) = watch::channel(false);
+    runtime.block_on(async {
+        let serving = tokio::spawn(bound.run(
+            Arc::new(telemetry),
+            Arc::clone(&state) as Arc<dyn Readiness>,
+            stopped,
+        ));
+        let result = wait_for_signal().await;
+        // Records first: what was heard before the signal is still reported and exported.
+        state.stop.store(true, Ordering::Release);
+        let joined = tokio::task::spawn_blocking(move || follower.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the pipeline's thread ended badly");
+        }
+        if let Some(exporter) = &exporter {
+            exporter.shutdown(FLUSH).await;
+        }
+        let _ = stop.send(true);
+        let _ = serving.await;
+        result
+    })
+    .map_err(io("listen for signals"))
+}
+
+async fn wait_for_signal() -> io::Result<()> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
+
+/// The pipeline's thread.
+fn follow(mut records: Records, pipeline: &mut Pipeline, state: &State) {
+    let mut swept = Instant::now();
+    loop {
+        let stopping = state.stop.load(Ordering::Acquire);
+        let taken = records.drain(BATCH, |record| pipeline.record(record));
+        pipeline.drained();
+        state.came_round();
+        let now = Instant::now();
+        if now.duration_since(swept) >= Duration::from_secs(1) {
+            swept = now;
+            pipeline.sweep(now);
+        }
+        if taken == BATCH {
+            continue;
+        }
+        if stopping {
+            break;
+        }
+        if let Err(error) = records.wait() {
+            tracing::error!(%error, "cannot wait for the ring buffer; looking at it by the clock");
+            thread::sleep(Records::TICK);
+        }
+    }
+    pipeline.finish();
+}
+
+struct State {
+    programs: Arc<SocketPrograms>,
+    stop: AtomicBool,
+    started: Instant,
+    /// When the pipeline's thread last came round, in ms since `started`.
+    last_round_ms: AtomicU64,
+}
+
+impl State {
+    fn came_round(&self) {
+        let ms = u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.last_round_ms.store(ms, Ordering::Relaxed);
+    }
+}
+
+impl Readiness for State {
+    fn report(&self) -> ReadyReport {
+        let last = Duration::from_millis(self.last_round_ms.load(Ordering::Relaxed));
+        let alive = self.started.elapsed().saturating_sub(last) < STUCK;
+        ReadyReport {
+            ready: alive && !self.stop.load(Ordering::Relaxed),
+            hooks: self
+                .programs
+                .hooks
+                .iter()
+                .map(|hook| HookStatus {
+                    name: hook.name.into(),
+                    attached: hook.failure.is_none(),
+                    detail: hook.failure.clone(),
+                })
+                .collect(),
+            losses: kernel_telemetry::LOST
+                .iter()
+                .map(|(reason, counter)| Loss {
+                    reason: (*reason).into(),
+                    count: self.programs.counter(*counter),
+                })
+                .collect(),
+        }
+    }
+}
+
+enum Own {
+    Socket(SocketError),
+    Io(io::Error),
+}
+
+/// Connections to the agent's own endpoint are not reported, whoever makes them.
+fn leave_out_own(programs: &mut SocketPrograms, local: SocketAddr) -> Result<(), Own> {
+    let netns = std::fs::metadata("/proc/self/ns/net").map_err(Own::Io)?.ino();
+    #[expect(clippy::cast_possible_truncation, reason = "the kernel's own number has 32 bits")]
+    let netns = netns as u32;
+    let addresses: Vec<IpAddr> = if local.ip().is_unspecified() {
+        interfaces::addresses().map_err(Own::Io)?
+    } else {
+        vec![local.ip()]
+    };
+    for address in addresses {
+        programs.leave_out(address, local.port(), netns).map_err(Own::Socket)?;
+    }
+    Ok(())
+}

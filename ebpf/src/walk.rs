@@ -1,0 +1,192 @@
+//! Through the bytes of one system call, segment by segment.
+
+use hark_common::counter::Counter;
+
+use crate::env::Env;
+use crate::exchange::{
+    Scratch, SocketState, give_up, request_begun, request_end, request_head_end, request_piece,
+    response_end, response_head_end, verdict,
+};
+use crate::http1::{Found, WINDOW, count, flag, phase, scan};
+
+/// Steps that one event may take. A step passes a line of a head, a chunk of a body, or a segment;
+/// 8192 of them are more than any honest call needs.
+pub const STEPS: u32 = 8192;
+
+/// Why [`step`] stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Call again.
+    More,
+    /// The event is worked through, or its rest does not matter.
+    Done,
+    /// What began here is not HTTP/1.
+    NotHttp,
+    /// The connection preface of HTTP/2.
+    Http2,
+}
+
+/// Works on. The event is `s.event`.
+#[inline(always)]
+pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Step {
+    if s.event.left == 0 || state.verdict > verdict::HTTP1 {
+        return Step::Done;
+    }
+    if s.event.segment_left == 0 {
+        return next_segment(env, s);
+    }
+    let direction = s.event.direction;
+    let request = state.is_request(direction);
+    // SAFETY: the mask keeps the index within the two streams.
+    let stream = unsafe { state.streams.get_unchecked_mut(direction as usize & 1) };
+    if stream.counts_only() {
+        let (taken, found) = count(stream, s.event.segment_left);
+        s.event.consume(taken);
+        if found == Found::MessageEnd {
+            message_end(env, state, s, request);
+        }
+        return Step::More;
+    }
+    if stream.phase == phase::START && !request && state.begun == state.ended {
+        // A response that nobody asked for while we looked: the tail of an exchange that was
+        // under way before, or a server's farewell (408).
+        return Step::Done;
+    }
+    if s.event.readable == 0 {
+        return unreadable(env, state, s);
+    }
+    if stream.phase == phase::START && request && s.event.at != 0 {
+        // A request head is handed over from the window's beginning.
+        s.event.at = 0;
+        s.event.end = 0;
+    }
+    if s.event.at >= s.event.end {
+        let want = if s.event.segment_left < WINDOW as u64 {
+            s.event.segment_left as u32
+        } else {
+            WINDOW as u32
+        };
+        // SAFETY: `want` is not more than the window holds.
+        if !unsafe { env.read_user(s.window.as_mut_ptr(), want, s.event.segment) } {
+            s.event.readable = 0;
+            s.event.unreadable_as = Counter::UnreadableFault as u8;
+            return Step::More;
+        }
+        s.event.at = 0;
+        s.event.end = want;
+        // A step of its own: what is known here would make the verifier walk the rest once more.
+        return Step::More;
+    }
+    let before = stream.phase;
+    let (at, found) = scan(stream, &s.window, s.event.at, s.event.end, request);
+    if before == phase::START && stream.phase != phase::START {
+        stream.first_ns = s.event.now;
+    }
+    let exhausted = at >= s.event.end;
+    let taken = at.wrapping_sub(s.event.at);
+    s.event.consume(taken as u64);
+    match found {
+        Found::Nothing | Found::RequestLine => {
+            if found == Found::RequestLine {
+                request_begun(env, state, s);
+            }
+            // SAFETY: as above.
+            let stream = unsafe { state.streams.get_unchecked(direction as usize & 1) };
+            if exhausted && request && stream.in_head() {
+                request_piece(env, state, s, false);
+            }
+            Step::More
+        }
+        Found::HeadEnd => {
+            if request {
+                request_head_end(env, state, s);
+            } else {
+                response_head_end(env, state, s);
+            }
+            Step::More
+        }
+        Found::MessageEnd => {
+            message_end(env, state, s, request);
+            Step::More
+        }
+        Found::NotHttp => Step::NotHttp,
+        Found::Http2 => Step::Http2,
+        Found::Broken => {
+            give_up(env, state, s, Counter::LostParse);
+            Step::Done
+        }
+    }
+}
+
+#[inline(always)]
+fn message_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, request: bool) {
+    if request {
+        request_end(state, s.event.direction);
+    } else {
+        response_end(env, state, s, 0);
+    }
+}
+
+#[inline(always)]
+fn next_segment(env: &mut impl Env, s: &mut Scratch) -> Step {
+    if s.event.vector_left == 0 {
+        // More moved than the caller's buffers hold: they were changed under our eyes.
+        s.event.segment_left = s.event.left;
+        s.event.readable = 0;
+        return Step::More;
+    }
+    // SAFETY: an iovec is two words.
+    let read = unsafe { env.read_user((&raw mut s.event.iovec).cast(), 16, s.event.vector) };
+    if !read {
+        s.event.segment_left = s.event.left;
+        s.event.readable = 0;
+        s.event.unreadable_as = Counter::UnreadableFault as u8;
+        return Step::More;
+    }
+    s.event.vector = s.event.vector.wrapping_add(16);
+    s.event.vector_left -= 1;
+    let [base, len] = s.event.iovec;
+    s.event.segment = base;
+    s.event.segment_left = if len < s.event.left {
+        len
+    } else {
+        s.event.left
+    };
+    s.event.at = 0;
+    s.event.end = 0;
+    Step::More
+}
+
+/// Content was needed here and cannot be had.
+#[inline(always)]
+fn unreadable(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Step {
+    if state.verdict == verdict::HTTP1 {
+        give_up(env, state, s, Counter::LostUnreadable);
+    }
+    Step::Done
+}
+
+/// Bytes moved that no event reported, just before this one. In a body they are only counted;
+/// anywhere else what is outstanding is lost.
+#[inline(always)]
+pub fn gap(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, bytes: u32) {
+    env.count(Counter::GapBytes, bytes as u64);
+    let direction = s.event.direction;
+    let request = state.is_request(direction);
+    // SAFETY: the mask keeps the index within the two streams.
+    let stream = unsafe { state.streams.get_unchecked_mut(direction as usize & 1) };
+    if !stream.counts_only() {
+        if stream.phase != phase::START || request || state.begun != state.ended {
+            give_up(env, state, s, Counter::LostGap);
+        }
+        return;
+    }
+    let chunked = stream.flags & flag::CHUNKED != 0;
+    let (taken, found) = count(stream, bytes as u64);
+    if found == Found::MessageEnd {
+        message_end(env, state, s, request);
+    }
+    if taken != bytes as u64 || chunked && found != Found::Nothing {
+        give_up(env, state, s, Counter::LostGap);
+    }
+}
