@@ -1,6 +1,9 @@
 //! Tests that the machine cannot run say so and why.
 
+use std::collections::BTreeSet;
 use std::fmt;
+use std::io::Write;
+use std::sync::{Mutex, PoisonError};
 
 /// Why a test cannot run on this machine.
 #[derive(Debug)]
@@ -14,9 +17,15 @@ impl fmt::Display for Skip {
 
 /// Says aloud, past the test runner's capture, that the running test is skipped.
 pub fn announce(reason: &Skip) {
-    use std::io::Write;
+    static SAID: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
     let thread = std::thread::current();
-    let line = format!("SKIPPED {}: {reason}\n", thread.name().unwrap_or("a test"));
+    let name = thread.name().unwrap_or("a test");
+    // A test that goes through several cases is still one test.
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    if !said.insert(name.to_owned()) {
+        return;
+    }
+    let line = format!("SKIPPED {name}: {reason}\n");
     // `eprintln!` is captured by the test runner and shown only for failures.
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
