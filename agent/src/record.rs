@@ -18,7 +18,7 @@ use hark_common::socket::{
     AbortReason, AbortRecord, ProcessRecord, RequestBodyRecord, RequestRecord, ResponseRecord,
 };
 
-use crate::exchange::Role;
+use crate::exchange::{Endpoint, Role};
 
 /// Longest record there is, in bytes: a [`RequestRecord`] with a full chunk of a head.
 pub const RECORD_LIMIT: usize = size_of::<RequestRecord>() + hark_common::socket::HEAD_CHUNK;
@@ -30,6 +30,10 @@ pub enum Record<'a> {
     Request {
         /// Which end of the connection this is.
         role: Role,
+        /// This end of the connection.
+        local: Endpoint,
+        /// The other end.
+        peer: Endpoint,
         /// The fixed part.
         record: RequestRecord,
         /// The bytes of the head, `record.captured` of them.
@@ -90,6 +94,9 @@ pub enum DecodeError {
     /// Not a reason that this version knows.
     #[error("{0} is not a reason to end an exchange")]
     Reason(u16),
+    /// An address family that no socket seen by hark has.
+    #[error("{0} is not an address family of a socket that is watched")]
+    Family(u16),
     /// A status that is not three digits.
     #[error("{0} is not an HTTP status")]
     Status(u16),
@@ -113,12 +120,13 @@ pub enum DecodeError {
 
 impl DecodeError {
     /// Every value that [`DecodeError::reason`] can have.
-    pub const REASONS: [&'static str; 8] = [
+    pub const REASONS: [&'static str; 9] = [
         "short",
         "size",
         "kind",
         "role",
         "reason",
+        "family",
         "status",
         "too_long",
         "empty_range",
@@ -133,9 +141,10 @@ impl DecodeError {
             Self::Kind(_) => 2,
             Self::Role(_) => 3,
             Self::Reason(_) => 4,
-            Self::Status(_) => 5,
-            Self::TooLong { .. } => 6,
-            Self::EmptyRange { .. } => 7,
+            Self::Family(_) => 5,
+            Self::Status(_) => 6,
+            Self::TooLong { .. } => 7,
+            Self::EmptyRange { .. } => 8,
         }
     }
 

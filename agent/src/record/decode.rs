@@ -1,5 +1,7 @@
 //! Bytes to records.
 
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+
 use hark_common::socket::{
     ARGS_LIMIT, AbortReason, AbortRecord, HEAD_CAPTURE_LIMIT, HEAD_CHUNK, ProcessKey,
     ProcessRecord, RecordHeader, RecordKind, RequestBodyRecord, RequestRecord, ResponseRecord,
@@ -7,7 +9,7 @@ use hark_common::socket::{
 };
 
 use super::{DecodeError, Record};
-use crate::exchange::Role;
+use crate::exchange::{Endpoint, Role};
 
 /// Decodes one record, laid out as the kernel side of this machine wrote it (native byte order).
 ///
@@ -51,6 +53,8 @@ fn request(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeError
     limit(end, HEAD_CAPTURE_LIMIT)?;
     Ok(Record::Request {
         role: role(record.role)?,
+        local: endpoint(&record.local)?,
+        peer: endpoint(&record.peer)?,
         record,
         head: fields.rest(record.captured)?,
     })
@@ -211,6 +215,23 @@ fn reason(value: u16) -> Result<AbortReason, DecodeError> {
         BROKEN => Ok(AbortReason::Broken),
         LOST => Ok(AbortReason::Lost),
         unknown => Err(DecodeError::Reason(unknown)),
+    }
+}
+
+/// `AF_UNIX`, `AF_INET`, `AF_INET6` of `include/linux/socket.h`; IPv4-mapped addresses become IPv4.
+fn endpoint(address: &SocketAddress) -> Result<Endpoint, DecodeError> {
+    let [a, b, c, d, ..] = address.addr;
+    match address.family {
+        1 => Ok(Endpoint::Unix),
+        2 => {
+            let ip = Ipv4Addr::new(a, b, c, d);
+            Ok(Endpoint::Inet(SocketAddr::new(ip.into(), address.port)))
+        }
+        10 => {
+            let ip = Ipv6Addr::from(address.addr).to_canonical();
+            Ok(Endpoint::Inet(SocketAddr::new(ip, address.port)))
+        }
+        unknown => Err(DecodeError::Family(unknown)),
     }
 }
 

@@ -10,11 +10,13 @@ use crate::exchange::Role;
 /// Appends a record to `out`, laid out as the kernel side lays it out (native byte order).
 ///
 /// Kind, size, lengths, role and reason are written from what the record is, whatever its
-/// structure holds in their place.
+/// structure holds in their place; addresses are written from the structure.
 pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
     let start = out.len();
     match record {
-        Record::Request { role, record, head } => {
+        Record::Request {
+            role, record, head, ..
+        } => {
             put_header(out, RecordKind::Request, &record.header);
             put(out, record.first_ns.to_ne_bytes());
             put_task(out, &record.task);

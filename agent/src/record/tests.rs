@@ -1,5 +1,7 @@
 //! Round trips, every check of the decoder, and arbitrary bytes.
 
+use std::net::IpAddr;
+
 use hark_common::socket::{
     ARGS_LIMIT, AbortReason, AbortRecord, HEAD_CAPTURE_LIMIT, HEAD_CHUNK, ProcessKey,
     ProcessRecord, RecordHeader, RequestBodyRecord, RequestRecord, ResponseRecord, SocketAddress,
@@ -9,7 +11,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{DecodeError, RECORD_LIMIT, Record, decode, encode};
-use crate::exchange::Role;
+use crate::exchange::{Endpoint, Role};
 
 fn encoded(record: &Record<'_>) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -34,12 +36,28 @@ fn task() -> impl Strategy<Value = Task> {
 }
 
 fn address() -> impl Strategy<Value = SocketAddress> {
-    any::<([u8; 16], u16, u16, u32)>().prop_map(|(addr, port, family, netns)| SocketAddress {
-        addr,
-        port,
-        family,
-        netns,
-    })
+    (
+        any::<([u8; 16], u16, u32)>(),
+        prop::sample::select(vec![1, 2, 10]),
+    )
+        .prop_map(|((addr, port, netns), family)| SocketAddress {
+            addr,
+            port,
+            family,
+            netns,
+        })
+}
+
+fn endpoint(address: &SocketAddress) -> Endpoint {
+    let ip = match (address.family, address.addr) {
+        (1, _) => return Endpoint::Unix,
+        (2, [a, b, c, d, ..]) | (10, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d]) => {
+            IpAddr::from([a, b, c, d])
+        }
+        (10, addr) => IpAddr::from(addr),
+        (family, _) => panic!("no family {family}"),
+    };
+    Endpoint::Inet((ip, address.port).into())
 }
 
 fn role() -> impl Strategy<Value = Role> {
@@ -93,6 +111,8 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
             (
                 Record::Request {
                     role,
+                    local: endpoint(&local),
+                    peer: endpoint(&peer),
                     record,
                     head: &[],
                 },
@@ -186,8 +206,16 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
 /// The record with the bytes that follow it put in their place.
 fn with<'a>(record: Record<'_>, bytes: &'a [u8]) -> Record<'a> {
     match record {
-        Record::Request { role, record, .. } => Record::Request {
+        Record::Request {
             role,
+            local,
+            peer,
+            record,
+            ..
+        } => Record::Request {
+            role,
+            local,
+            peer,
             record,
             head: bytes,
         },
@@ -326,11 +354,26 @@ fn every_field_that_must_be_checked_is() {
     );
 
     let head = [b'x'; HEAD_CHUNK];
+    let unix = SocketAddress {
+        family: 1,
+        ..SocketAddress::default()
+    };
     let request = encoded(&Record::Request {
         role: Role::Server,
-        record: RequestRecord::default(),
+        local: Endpoint::Unix,
+        peer: Endpoint::Unix,
+        record: RequestRecord {
+            local: unix,
+            peer: unix,
+            ..RequestRecord::default()
+        },
         head: &head,
     });
+    let family = offset_of!(RequestRecord, peer) + offset_of!(SocketAddress, family);
+    assert_eq!(
+        decode(&patched(request.clone(), family, &16_u16.to_ne_bytes())),
+        Err(DecodeError::Family(16))
+    );
     let captured = offset_of!(RequestRecord, captured);
     assert_eq!(
         decode(&patched(request.clone(), captured, &1025_u32.to_ne_bytes())),
@@ -436,6 +479,8 @@ fn the_layout_is_that_of_the_structures() {
     };
     let expected = Record::Request {
         role: Role::Server,
+        local: Endpoint::Inet(([127, 0, 0, 1], 8080).into()),
+        peer: Endpoint::Inet(([10, 0, 0, 9], 4711).into()),
         record: RequestRecord {
             header: RecordHeader {
                 kind: 1,
@@ -480,6 +525,7 @@ fn reasons_are_all_listed_once() {
         DecodeError::Kind(0),
         DecodeError::Role(0),
         DecodeError::Reason(0),
+        DecodeError::Family(0),
         DecodeError::Status(0),
         DecodeError::TooLong {
             length: 0,
@@ -489,4 +535,33 @@ fn reasons_are_all_listed_once() {
     ];
     let reasons: Vec<_> = errors.iter().map(DecodeError::reason).collect();
     assert_eq!(reasons, DecodeError::REASONS);
+}
+
+#[test]
+fn an_ipv4_mapped_address_is_ipv4() {
+    let v6 = |text: &str| SocketAddress {
+        addr: text.parse::<std::net::Ipv6Addr>().unwrap().octets(),
+        port: 443,
+        family: 10,
+        netns: 0,
+    };
+    let record = RequestRecord {
+        local: v6("::ffff:192.0.2.7"),
+        peer: v6("2001:db8::1"),
+        ..RequestRecord::default()
+    };
+    let bytes = encoded(&Record::Request {
+        role: Role::Client,
+        local: Endpoint::Unix,
+        peer: Endpoint::Unix,
+        record,
+        head: b"",
+    });
+    match decode(&bytes) {
+        Ok(Record::Request { local, peer, .. }) => {
+            assert_eq!(local, Endpoint::Inet("192.0.2.7:443".parse().unwrap()));
+            assert_eq!(peer, Endpoint::Inet("[2001:db8::1]:443".parse().unwrap()));
+        }
+        other => panic!("{other:?}"),
+    }
 }
