@@ -22,8 +22,10 @@ pub enum Role {
 pub enum Protocol {
     /// `HTTP/1.0`
     Http10,
-    /// `HTTP/1.1`
+    /// `HTTP/1.1`, or a later minor version, which means the same (RFC 9112 §2.3)
     Http11,
+    /// HTTP/1, the minor version unknown: the request line is longer than what is captured
+    Http1,
 }
 
 impl Protocol {
@@ -33,6 +35,7 @@ impl Protocol {
         match self {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
+            Self::Http1 => "1",
         }
     }
 }

@@ -20,7 +20,9 @@ pub enum LockError {
         pid: String,
     },
     /// The lock file cannot be had.
-    #[error("cannot lock {path}: {source}; hark needs root, or a folder of its own in HARK_RUN_DIR")]
+    #[error(
+        "cannot lock {path}: {source}; hark needs root, or a folder of its own in HARK_RUN_DIR"
+    )]
     Io {
         /// The file or its folder.
         path: PathBuf,
@@ -38,7 +40,10 @@ pub struct Lock {
 impl Lock {
     /// Takes the lock in `folder`, which is made if it is not there.
     pub fn take(folder: &Path) -> Result<Self, LockError> {
-        let failed = |path: &Path, source| LockError::Io { path: path.to_path_buf(), source };
+        let failed = |path: &Path, source| LockError::Io {
+            path: path.to_path_buf(),
+            source,
+        };
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o755)
@@ -63,7 +68,11 @@ impl Lock {
                 let pid = pid.trim();
                 let known = read.is_ok() && !pid.is_empty();
                 return Err(LockError::Taken {
-                    pid: if known { pid.to_owned() } else { "unknown".to_owned() },
+                    pid: if known {
+                        pid.to_owned()
+                    } else {
+                        "unknown".to_owned()
+                    },
                 });
             }
             Err(TryLockError::Error(source)) => return Err(failed(&path, source)),
@@ -105,7 +114,10 @@ mod tests {
         let victim = folder.path().join("victim");
         fs::write(&victim, "precious").unwrap();
         std::os::unix::fs::symlink(&victim, folder.path().join("lock")).unwrap();
-        assert!(matches!(Lock::take(folder.path()), Err(LockError::Io { .. })));
+        assert!(matches!(
+            Lock::take(folder.path()),
+            Err(LockError::Io { .. })
+        ));
         assert_eq!(fs::read_to_string(&victim).unwrap(), "precious");
     }
 }

@@ -57,8 +57,7 @@ impl Pipeline {
         router.metrics().register(telemetry.registry_mut());
         let red = Red::new(&config.metrics);
         red.register(telemetry);
-        let identities =
-            Identities::new(config.proc_root.clone(), config.limits.max_processes);
+        let identities = Identities::new(config.proc_root.clone(), config.limits.max_processes);
         identities.register(telemetry.registry_mut());
         if let Some(exporter) = &exporter {
             exporter.register(telemetry.registry_mut());
@@ -70,7 +69,14 @@ impl Pipeline {
                 counters.clone(),
             ),
             counters,
-            outputs: Outputs { identities, router, red, exporter, clock, observer: None },
+            outputs: Outputs {
+                identities,
+                router,
+                red,
+                exporter,
+                clock,
+                observer: None,
+            },
         })
     }
 
@@ -93,7 +99,8 @@ impl Pipeline {
             self.outputs.identities.learn(record, args);
         }
         let outputs = &mut self.outputs;
-        self.connections.handle(record, &mut |event| outputs.event(event));
+        self.connections
+            .handle(record, &mut |event| outputs.event(event));
     }
 
     /// To be called after each drain: takes the time.
@@ -119,11 +126,22 @@ impl Pipeline {
 impl Outputs {
     fn event(&mut self, event: Event<'_>) {
         match event {
-            Event::Begun { role, task, method, scheme } => {
+            Event::Begun {
+                role,
+                task,
+                method,
+                scheme,
+            } => {
                 let service = self.identities.resolve(task);
                 self.red.begun(&service, role, method, scheme);
             }
-            Event::Dropped { role, task, method, scheme, reason: _ } => {
+            Event::Dropped {
+                role,
+                task,
+                method,
+                scheme,
+                reason: _,
+            } => {
                 let service = self.identities.resolve(task);
                 self.red.ended(&service, role, method, scheme);
             }
@@ -134,8 +152,15 @@ impl Outputs {
     fn ended(&mut self, exchange: &Exchange) {
         let service: Arc<Service> = self.identities.resolve(&exchange.task);
         let request = &exchange.request;
-        self.red.ended(&service, exchange.role, &request.method, request.scheme.as_deref());
-        let route = self.router.route(&service, &request.path, request.path_truncated);
+        self.red.ended(
+            &service,
+            exchange.role,
+            &request.method,
+            request.scheme.as_deref(),
+        );
+        let route = self
+            .router
+            .route(&service, &request.path, request.path_truncated);
         let route = route.as_deref();
         self.red.observe(exchange, &service, route);
         if let Some(exporter) = &self.exporter {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::watch;
+use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::Config;
@@ -27,7 +27,10 @@ use crate::telemetry::Telemetry;
 
 /// Why the agent did not start, or had to stop. Each is one sentence for whoever started it.
 #[derive(Debug, Error)]
-#[expect(missing_docs, reason = "each variant wraps the documented error of a part")]
+#[expect(
+    missing_docs,
+    reason = "each variant wraps the documented error of a part"
+)]
 pub enum RunError {
     #[error(transparent)]
     Lock(#[from] LockError),
@@ -42,7 +45,10 @@ pub enum RunError {
     #[error(transparent)]
     Socket(#[from] SocketError),
     #[error("cannot {what}: {source}")]
-    Io { what: &'static str, source: io::Error },
+    Io {
+        what: &'static str,
+        source: io::Error,
+    },
 }
 
 /// How long queued spans may take to be exported at the end.
@@ -67,8 +73,9 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         .build()
         .map_err(io("start the runtime"))?;
     let bound = runtime.block_on(bind(config.listen))?;
-    let exporter =
-        otlp.map(|otlp| Exporter::start(otlp, runtime.handle())).transpose()?;
+    let exporter = otlp
+        .map(|otlp| Exporter::start(otlp, runtime.handle()))
+        .transpose()?;
 
     let mut telemetry = Telemetry::new();
     let mut pipeline = Pipeline::new(config, Clock::new(), exporter.clone(), &mut telemetry)?;
@@ -100,28 +107,31 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         .map_err(io("start the pipeline's thread"))?;
     tracing::info!(listen = %local, "hark is listening; metrics are at http://{local}/metrics");
 
-    let (stop, stopped) = watch::channel(false);
-    runtime.block_on(async {
-        let serving = tokio::spawn(bound.run(
-            Arc::new(telemetry),
-            Arc::clone(&state) as Arc<dyn Readiness>,
-            stopped,
-        ));
-        let result = wait_for_signal().await;
-        // Records first: what was heard before the signal is still reported and exported.
-        state.stop.store(true, Ordering::Release);
-        let joined = tokio::task::spawn_blocking(move || follower.join()).await;
-        if !matches!(joined, Ok(Ok(()))) {
-            tracing::error!("the pipeline's thread ended badly");
-        }
-        if let Some(exporter) = &exporter {
-            exporter.shutdown(FLUSH).await;
-        }
-        let _ = stop.send(true);
-        let _ = serving.await;
-        result
-    })
-    .map_err(io("listen for signals"))
+    let (stop, stopped) = oneshot::channel::<()>();
+    runtime
+        .block_on(async {
+            let serving = tokio::spawn(bound.run(
+                Arc::new(telemetry),
+                Arc::clone(&state) as Arc<dyn Readiness>,
+                async move {
+                    let _ = stopped.await;
+                },
+            ));
+            let result = wait_for_signal().await;
+            // Records first: what was heard before the signal is still reported and exported.
+            state.stop.store(true, Ordering::Release);
+            let joined = tokio::task::spawn_blocking(move || follower.join()).await;
+            if !matches!(joined, Ok(Ok(()))) {
+                tracing::error!("the pipeline's thread ended badly");
+            }
+            if let Some(exporter) = &exporter {
+                exporter.shutdown(FLUSH).await;
+            }
+            drop(stop);
+            let _ = serving.await;
+            result
+        })
+        .map_err(io("listen for signals"))
 }
 
 async fn wait_for_signal() -> io::Result<()> {
@@ -210,8 +220,13 @@ enum Own {
 
 /// Connections to the agent's own endpoint are not reported, whoever makes them.
 fn leave_out_own(programs: &mut SocketPrograms, local: SocketAddr) -> Result<(), Own> {
-    let netns = std::fs::metadata("/proc/self/ns/net").map_err(Own::Io)?.ino();
-    #[expect(clippy::cast_possible_truncation, reason = "the kernel's own number has 32 bits")]
+    let netns = std::fs::metadata("/proc/self/ns/net")
+        .map_err(Own::Io)?
+        .ino();
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "the kernel's own number has 32 bits"
+    )]
     let netns = netns as u32;
     let addresses: Vec<IpAddr> = if local.ip().is_unspecified() {
         interfaces::addresses().map_err(Own::Io)?
@@ -219,7 +234,9 @@ fn leave_out_own(programs: &mut SocketPrograms, local: SocketAddr) -> Result<(),
         vec![local.ip()]
     };
     for address in addresses {
-        programs.leave_out(address, local.port(), netns).map_err(Own::Socket)?;
+        programs
+            .leave_out(address, local.port(), netns)
+            .map_err(Own::Socket)?;
     }
     Ok(())
 }

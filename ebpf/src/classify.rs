@@ -16,8 +16,8 @@ const TRIES: u16 = 64;
 
 /// Takes note of an event in `direction` and says whether to look at it.
 ///
-/// An ignored socket is looked at again at its 16th, 32nd, 64th, … change of direction: a
-/// connection that was in the middle of a long body when the agent started is HTTP all the same.
+/// An ignored socket is looked at again at its 16th, 32nd, 64th, … change of direction, and the one
+/// after: a connection that was in the middle of a long body when the agent started is HTTP all the same.
 #[inline(always)]
 pub fn look(state: &mut SocketState, direction: u8) -> bool {
     let turned = state.direction != direction || state.turns == 0;
@@ -28,12 +28,10 @@ pub fn look(state: &mut SocketState, direction: u8) -> bool {
     if state.verdict < verdict::IGNORED {
         return true;
     }
-    let turns = state.turns;
-    if state.verdict == verdict::IGNORED
-        && turned
-        && turns >= 16
-        && turns & turns.wrapping_sub(1) == 0
-    {
+    // Both of a pair: a request may come at odd turns as well as at even ones.
+    let pair = state.turns & !1;
+    let due = pair >= 16 && pair & pair.wrapping_sub(1) == 0;
+    if state.verdict == verdict::IGNORED && turned && due {
         state.verdict = verdict::UNDECIDED;
         state.streams[0].reset();
         state.streams[1].reset();

@@ -350,7 +350,11 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     s.request.header = header(RecordKind::Request, size, &s.event);
     s.request.first_ns = first_ns;
     s.request.index = index;
-    s.request.offset = offset;
+    s.request.offset = if offset > HEAD_CAPTURE_LIMIT as u32 {
+        HEAD_CAPTURE_LIMIT as u32
+    } else {
+        offset
+    };
     s.request.captured = captured;
     s.request.flags = flags;
     s.request.role = if direction == RX {

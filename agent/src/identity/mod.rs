@@ -1,6 +1,38 @@
 //! Which service a process is.
+//!
+//! Names, strongest first: what the process says of itself in its environment ([`environ`]); the
+//! container or systemd unit that its cgroup names ([`cgroup`], [`container`]); what a person
+//! would call the program ([`program`]). [`NameSource`] says which it was.
+//!
+//! A process is looked at once, as soon as it is first seen to do HTTP, because it may be gone a
+//! moment later; after that it is one hash lookup. The key has the start time and the number of
+//! execs, so neither pid reuse nor exec can bring up another's name.
+//!
+//! The bias: an answer always comes, at once, and never by asking a third party. What cannot be
+//! read makes the name coarser and is counted.
 
+mod cgroup;
+mod container;
+mod environ;
+mod live;
+mod lookup;
+mod metrics;
+mod process;
+mod program;
+mod text;
+
+use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hark_common::socket::{ProcessKey, ProcessRecord, Task};
+use indexmap::IndexMap;
+use prometheus_client::registry::Registry;
+
+pub use live::Departed;
+use live::Live;
+use lookup::Lookup;
+use metrics::Metrics;
 
 /// How a service got its name, from the surest to the weakest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -15,7 +47,8 @@ pub enum NameSource {
     Program,
     /// The executable.
     Executable,
-    /// `comm`, all that is left of a process that was gone before it could be looked at.
+    /// `comm`, all that is left of a process that was gone before it could be looked at, and all
+    /// that a kernel thread has.
     Comm,
 }
 
@@ -41,3 +74,181 @@ pub struct Service {
     /// Where the name is from.
     pub source: NameSource,
 }
+
+/// Most processes that one call of [`Identities::sweep`] looks at.
+const SWEEP_BATCH: usize = 128;
+/// How long a process that is gone is remembered, for the records that are still on their way.
+const GONE_KEPT: Duration = Duration::from_secs(60);
+
+/// The services of all processes that were seen to do HTTP.
+///
+/// Bounded. When it is full, a process that was not asked for lately makes room (second chance,
+/// also called CLOCK: least recently used within one turn of the hand, at the price of one bit
+/// per lookup); should it be seen again, it is looked up again.
+#[derive(Debug)]
+pub struct Identities {
+    lookup: Lookup,
+    processes: IndexMap<ProcessKey, Entry>,
+    max: usize,
+    /// The next candidate for eviction.
+    hand: usize,
+    /// The next process to be swept.
+    cursor: usize,
+    live: Live,
+    metrics: Metrics,
+}
+
+#[derive(Debug)]
+struct Entry {
+    service: Arc<Service>,
+    /// Asked for since the hand last came by.
+    used: bool,
+    /// When it was found to be gone.
+    gone: Option<Instant>,
+}
+
+impl Identities {
+    /// `proc_root` is `/proc`, or where the host's is mounted; `max` is the most processes that
+    /// are kept ([`Limits::max_processes`](crate::config::Limits::max_processes)).
+    #[must_use]
+    pub fn new(proc_root: PathBuf, max: usize) -> Self {
+        let max = max.max(1);
+        Self {
+            lookup: Lookup::new(proc_root),
+            processes: IndexMap::new(),
+            max,
+            hand: 0,
+            cursor: 0,
+            live: Live::new(max),
+            metrics: Metrics::new(),
+        }
+    }
+
+    /// The service of the process that `task` belongs to. Looks at `/proc` if the process is not
+    /// known yet; else it is one hash lookup.
+    pub fn resolve(&mut self, task: &Task) -> Arc<Service> {
+        if let Some(entry) = self.processes.get_mut(&task.process) {
+            entry.used = true;
+            return Arc::clone(&entry.service);
+        }
+        self.look_up(task, &[])
+    }
+
+    /// A process does HTTP for the first time: looks at it now, for it may be gone at once.
+    ///
+    /// `args` is its command line as the kernel side captured it, arguments separated by NUL,
+    /// possibly cut. It names the program if the process is gone, or has called exec since.
+    pub fn learn(&mut self, process: &ProcessRecord, args: &[u8]) {
+        let known = self.processes.get(&process.task.process);
+        // A name by `comm` is all there was without the command line.
+        if known.is_none_or(|e| e.service.source == NameSource::Comm && !args.is_empty()) {
+            self.look_up(&process.task, args);
+        }
+    }
+
+    /// Looks whether known processes still exist, a bounded number per call, and forgets those
+    /// that have been gone for a minute. Gives the services that have no living process left, each
+    /// once, until it has one again. To be called every second or so.
+    ///
+    /// A service also departs when its last process had to make room in the full table; it comes
+    /// back with the next request that the process serves or sends.
+    pub fn sweep(&mut self) -> Vec<Departed> {
+        self.sweep_at(Instant::now())
+    }
+
+    /// Whether a living process of this service is known now.
+    #[must_use]
+    pub fn is_live(&self, name: &Arc<str>, namespace: Option<&Arc<str>>) -> bool {
+        self.live.is_live(name, namespace)
+    }
+
+    /// Registers the counters `hark_identity_*`.
+    pub fn register(&self, registry: &mut Registry) {
+        self.metrics.register(registry);
+    }
+
+    fn look_up(&mut self, task: &Task, args: &[u8]) -> Arc<Service> {
+        let found = self.lookup.find(task, args, &self.metrics);
+        self.remove(&task.process);
+        while self.processes.len() >= self.max {
+            self.evict();
+        }
+        let now = Instant::now();
+        if found.alive {
+            self.live.arrived(&found.service);
+        } else {
+            self.live.passed(&found.service, now);
+        }
+        let service = Arc::new(found.service);
+        let entry = Entry {
+            service: Arc::clone(&service),
+            used: true,
+            gone: (!found.alive).then_some(now),
+        };
+        self.processes.insert(task.process, entry);
+        self.count();
+        service
+    }
+
+    fn remove(&mut self, key: &ProcessKey) {
+        if let Some(entry) = self.processes.swap_remove(key)
+            && entry.gone.is_none()
+        {
+            self.live.left(&entry.service, Instant::now());
+        }
+    }
+
+    /// Removes one process: the first that was not used since the hand last came by.
+    fn evict(&mut self) {
+        loop {
+            if self.hand >= self.processes.len() {
+                self.hand = 0;
+            }
+            let Some((key, entry)) = self.processes.get_index_mut(self.hand) else {
+                return;
+            };
+            if std::mem::take(&mut entry.used) {
+                self.hand += 1;
+                continue;
+            }
+            let key = *key;
+            self.remove(&key);
+            self.metrics.evictions.inc();
+            return;
+        }
+    }
+
+    fn sweep_at(&mut self, now: Instant) -> Vec<Departed> {
+        for _ in 0..SWEEP_BATCH.min(self.processes.len()) {
+            if self.cursor >= self.processes.len() {
+                self.cursor = 0;
+            }
+            let Some((key, entry)) = self.processes.get_index_mut(self.cursor) else {
+                break;
+            };
+            match entry.gone {
+                None if !self.lookup.is_alive(key) => {
+                    entry.gone = Some(now);
+                    self.live.left(&entry.service, now);
+                }
+                Some(since) if now.saturating_duration_since(since) >= GONE_KEPT => {
+                    // The last one takes its place and is next.
+                    self.processes.swap_remove_index(self.cursor);
+                    continue;
+                }
+                None | Some(_) => {}
+            }
+            self.cursor += 1;
+        }
+        self.count();
+        self.live.take_departed()
+    }
+
+    fn count(&self) {
+        let processes = i64::try_from(self.processes.len()).unwrap_or(i64::MAX);
+        self.metrics.processes.set(processes);
+    }
+}
+
+#[cfg(test)]
+mod tests;

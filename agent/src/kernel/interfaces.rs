@@ -20,11 +20,17 @@ pub fn addresses() -> io::Result<Vec<IpAddr>> {
             if let Some(address) = interface.ifa_addr.as_ref() {
                 match i32::from(address.sa_family) {
                     libc::AF_INET => {
-                        let v4 = interface.ifa_addr.cast::<libc::sockaddr_in>().read_unaligned();
+                        let v4 = interface
+                            .ifa_addr
+                            .cast::<libc::sockaddr_in>()
+                            .read_unaligned();
                         found.push(IpAddr::V4(Ipv4Addr::from(u32::from_be(v4.sin_addr.s_addr))));
                     }
                     libc::AF_INET6 => {
-                        let v6 = interface.ifa_addr.cast::<libc::sockaddr_in6>().read_unaligned();
+                        let v6 = interface
+                            .ifa_addr
+                            .cast::<libc::sockaddr_in6>()
+                            .read_unaligned();
                         found.push(IpAddr::V6(Ipv6Addr::from(v6.sin6_addr.s6_addr)));
                     }
                     _ => {}
@@ -44,6 +50,13 @@ mod tests {
     #[test]
     fn loopback_is_among_them() {
         let expected = IpAddr::V4(Ipv4Addr::LOCALHOST);
-        assert_eq!(addresses().unwrap().iter().filter(|a| **a == expected).count(), 1);
+        assert_eq!(
+            addresses()
+                .unwrap()
+                .iter()
+                .filter(|a| **a == expected)
+                .count(),
+            1
+        );
     }
 }

@@ -52,7 +52,14 @@ impl fmt::Debug for KernelCollector {
 }
 
 impl KernelCollector {
-    fn one(&self, encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, unit: Option<&Unit>, counter: Counter) -> fmt::Result {
+    fn one(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        unit: Option<&Unit>,
+        counter: Counter,
+    ) -> fmt::Result {
         let metric = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
         ConstCounter::new(self.0.counter(counter)).encode(metric)
     }
@@ -91,7 +98,10 @@ impl Collector for KernelCollector {
             .collect();
         Self::family(
             encoder,
-            ("hark_records_lost", "Records that found the ring buffer full, by the CPU they arose on."),
+            (
+                "hark_records_lost",
+                "Records that found the ring buffer full, by the CPU they arose on.",
+            ),
             "cpu",
             per_cpu.iter().map(|(cpu, count)| (cpu.as_str(), *count)),
         )?;
@@ -111,13 +121,19 @@ impl Collector for KernelCollector {
         )?;
         Self::family(
             encoder,
-            ("hark_exchanges_lost", "Exchanges that the kernel side had to give up, by reason."),
+            (
+                "hark_exchanges_lost",
+                "Exchanges that the kernel side had to give up, by reason.",
+            ),
             "reason",
             LOST.iter().map(read),
         )?;
         Self::family(
             encoder,
-            ("hark_connections", "Stream sockets, each end counted, by what was recognised on them."),
+            (
+                "hark_connections",
+                "Stream sockets, each end counted, by what was recognised on them.",
+            ),
             "protocol",
             PROTOCOLS.iter().map(read),
         )?;
