@@ -7,7 +7,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions};
 
 use crate::wait;
 
@@ -141,9 +141,15 @@ impl Process {
     /// # Panics
     /// If the kernel does not know the child.
     pub fn ended(&mut self) -> Option<ExitStatus> {
-        self.child
-            .try_wait()
-            .expect("the child is ours to wait for")
+        // It stays a zombie until the drop, so that its id, which names the group, stays its own.
+        let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        let status = rustix::process::waitid(WaitId::Pid(self.pid()), options)
+            .expect("the child is ours to wait for")?;
+        // As `wait` would give them (wait(2)): the code in the second byte, the signal in the first.
+        let code = status.exit_status().map(|code| code << 8);
+        Some(ExitStatus::from_raw(
+            code.or(status.terminating_signal()).unwrap_or(0),
+        ))
     }
 
     /// Waits for its end.

@@ -31,7 +31,7 @@ fn wrk(program: &std::path::Path, server: &Server, depth: u32, batches: u32) -> 
 }
 
 /// Sent on both sides = seen on both sides + lost.
-fn expect_nothing_unaccounted(depth: u32, batches: u32) {
+fn expect_nothing_unaccounted(depth: u32, batches: u32, environment: &[(&str, &str)]) {
     let program = need!(tools::find("wrk"));
     let nginx = need!(
         Nginx {
@@ -40,7 +40,7 @@ fn expect_nothing_unaccounted(depth: u32, batches: u32) {
         }
         .start("speed-nginx")
     );
-    let agent = Agent::start(&[]);
+    let agent = Agent::start(environment);
     let before = agent.lost();
     let (service, sent) = wrk(&program, &nginx, depth, batches);
     // wrk takes one batch of one thread to see how deep it pipelines, and does not send it.
@@ -71,11 +71,18 @@ fn expect_nothing_unaccounted(depth: u32, batches: u32) {
 #[test]
 fn wrk_one_at_a_time() {
     need!(agent::root());
-    expect_nothing_unaccounted(1, 60_000);
+    expect_nothing_unaccounted(1, 60_000, &[]);
 }
 
 #[test]
 fn wrk_sixteen_deep() {
     need!(agent::root());
-    expect_nothing_unaccounted(16, 8_000);
+    expect_nothing_unaccounted(16, 8_000, &[]);
+}
+
+/// The smallest ring buffer there is: much is lost, and all of it is counted.
+#[test]
+fn through_a_ring_that_is_too_small() {
+    need!(agent::root());
+    expect_nothing_unaccounted(16, 4_000, &[("HARK_RING_BUFFER_BYTES", "64KiB")]);
 }

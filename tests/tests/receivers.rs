@@ -21,7 +21,7 @@ fn runtime() -> tokio::runtime::Runtime {
         .worker_threads(1)
         .enable_all()
         .build()
-        .unwrap()
+        .expect("the test's own")
 }
 
 fn pair(key: &str, value: any_value::Value) -> KeyValue {
@@ -108,7 +108,7 @@ fn otlp_over_grpc() {
         let answer = runtime.block_on(async {
             let client = TraceServiceClient::connect(receiver.endpoint())
                 .await
-                .unwrap();
+                .expect("the test's own");
             let gzip = tonic::codec::CompressionEncoding::Gzip;
             client.send_compressed(gzip).export(request()).await
         });
@@ -124,16 +124,24 @@ fn otlp_over_grpc() {
 
 /// Posts and gives the status line.
 async fn post(address: &str, kind: &str, encoding: &str, body: &[u8]) -> String {
-    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let mut stream = tokio::net::TcpStream::connect(address)
+        .await
+        .expect("the test's own");
     let head = format!(
         "POST /v1/traces HTTP/1.1\r\nHost: x\r\nContent-Type: {kind}\r\n{encoding}\
          Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
-    stream.write_all(head.as_bytes()).await.unwrap();
-    stream.write_all(body).await.unwrap();
+    stream
+        .write_all(head.as_bytes())
+        .await
+        .expect("the test's own");
+    stream.write_all(body).await.expect("the test's own");
     let mut answer = Vec::new();
-    stream.read_to_end(&mut answer).await.unwrap();
+    stream
+        .read_to_end(&mut answer)
+        .await
+        .expect("the test's own");
     String::from_utf8_lossy(&answer)
         .lines()
         .next()
@@ -146,8 +154,8 @@ fn otlp_over_http() {
     let runtime = runtime();
     let plain = request().encode_to_vec();
     let mut zipped = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    std::io::Write::write_all(&mut zipped, &plain).unwrap();
-    let zipped = zipped.finish().unwrap();
+    std::io::Write::write_all(&mut zipped, &plain).expect("the test's own");
+    let zipped = zipped.finish().expect("the test's own");
     let right = "application/x-protobuf";
     for (manner, kind, encoding, body, status) in [
         (Manner::Accepting, right, "", &plain, "HTTP/1.1 200 OK"),
@@ -182,7 +190,7 @@ fn otlp_over_http() {
     ] {
         let receiver = Receiver::http(manner);
         let endpoint = receiver.endpoint();
-        let address = endpoint.strip_prefix("http://").unwrap();
+        let address = endpoint.strip_prefix("http://").expect("the test's own");
         assert_eq!(
             runtime.block_on(post(address, kind, encoding, body)),
             status
@@ -208,8 +216,8 @@ fn promql_over_a_page_that_is_known() {
     let runtime = runtime();
     let listener = runtime
         .block_on(tokio::net::TcpListener::bind("127.0.0.1:0"))
-        .unwrap();
-    let address: SocketAddr = listener.local_addr().unwrap();
+        .expect("the test's own");
+    let address: SocketAddr = listener.local_addr().expect("the test's own");
     let page = || async { ([("content-type", "text/plain; version=0.0.4")], PAGE) };
     let app = axum::Router::new().route("/metrics", axum::routing::get(page));
     runtime.spawn(async move { axum::serve(listener, app).await });
