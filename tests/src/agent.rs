@@ -1,6 +1,6 @@
 //! The agent under test: the real binary, on the real kernel.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, ExitStatus};
@@ -178,9 +178,8 @@ impl Agent {
     /// If it has not when the reports have settled.
     #[track_caller]
     pub fn expect_served(&self, service: &str, want: &Counts) {
-        wait::expect(&format!("served by {service}"), want, || {
-            self.server_counts(service)
-        });
+        let seen = wait::settle(wait::SETTLE, want, || self.server_counts(service));
+        self.assert_seen(&format!("served by {service}"), want, &seen);
     }
 
     /// Waits until the service has sent exactly this.
@@ -189,9 +188,32 @@ impl Agent {
     /// If it has not when the reports have settled.
     #[track_caller]
     pub fn expect_sent(&self, service: &str, want: &Counts) {
-        wait::expect(&format!("sent by {service}"), want, || {
-            self.client_counts(service)
-        });
+        let seen = wait::settle(wait::SETTLE, want, || self.client_counts(service));
+        self.assert_seen(&format!("sent by {service}"), want, &seen);
+    }
+
+    #[track_caller]
+    fn assert_seen(&self, what: &str, want: &Counts, seen: &Counts) {
+        if want == seen {
+            return;
+        }
+        let page = self.page();
+        // What else the agent knows: its losses, and whom it took the missing ones for.
+        let lost: Vec<String> = page
+            .0
+            .iter()
+            .filter(|sample| sample.name.starts_with("hark_exchanges_") && sample.value > 0.0)
+            .map(|sample| format!("{} {:?} {}", sample.name, sample.labels, sample.value))
+            .collect();
+        let services: BTreeSet<&String> = page
+            .0
+            .iter()
+            .filter_map(|sample| sample.labels.get("service_name"))
+            .collect();
+        panic!(
+            "{what}\n  sent: {want:?}\n  seen: {seen:?}\n  the agent: {lost:#?}\n  \
+             services: {services:?}"
+        );
     }
 
     /// Returns when all that happened before the call is in `/metrics`: makes an exchange of its

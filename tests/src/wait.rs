@@ -28,13 +28,19 @@ pub fn expect_within<T: PartialEq + Debug>(
     want: &T,
     mut look: impl FnMut() -> T,
 ) {
+    let got = settle(limit, want, &mut look);
+    assert!(got == *want, "{what}\n  sent: {want:?}\n  seen: {got:?}");
+}
+
+/// Polls as [`expect_within`] does, and gives the last look.
+#[must_use]
+pub fn settle<T: PartialEq>(limit: Duration, want: &T, mut look: impl FnMut() -> T) -> T {
     let deadline = Instant::now() + limit;
     while look() != *want && Instant::now() < deadline {
         std::thread::sleep(POLL);
     }
     std::thread::sleep(3 * POLL);
-    let got = look();
-    assert!(got == *want, "{what}\n  sent: {want:?}\n  seen: {got:?}");
+    look()
 }
 
 /// Polls until `look` gives something.
