@@ -229,12 +229,13 @@ impl Agent {
         stream
             .write_all(b"GET /marker HTTP/1.1\r\nhost: x\r\n\r\n")
             .expect("it reads");
+        let mut reader = BufReader::new(stream);
         let mut line = String::new();
-        BufReader::new(stream)
-            .read_line(&mut line)
-            .expect("it answers");
+        reader.read_line(&mut line).expect("it answers");
         assert_eq!(line, "HTTP/1.1 204 No Content\r\n");
+        // It lives until the connection is closed, so that the agent can look at it.
         self.expect_served(&service, &crate::metrics::counts(&[("GET", "204", 1)]));
+        drop(reader);
     }
 
     /// Ends it by a signal and gives its status, its last words, and the turn.

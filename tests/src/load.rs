@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -299,15 +298,15 @@ impl Running {
     #[must_use]
     #[track_caller]
     pub fn finish(mut self) -> Sent {
-        let status = self.process.wait(Duration::from_secs(120));
-        let stdout = match self.process.line("DONE ") {
-            Ok(stdout) if status.success() => stdout,
-            _ => panic!("the load failed, {status}: {}", self.process.stderr()),
-        };
-        let outcome: Outcome = serde_json::from_str(&stdout).expect("the helper prints an outcome");
+        let done = self
+            .process
+            .line("DONE ")
+            .unwrap_or_else(|error| panic!("the load: {error}"));
+        let outcome: Outcome = serde_json::from_str(&done).expect("the helper prints an outcome");
         Sent {
             service: self.service,
             outcome,
+            process: self.process,
         }
     }
 }
@@ -345,12 +344,15 @@ pub struct Exchange {
 }
 
 /// What came of a plan.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Sent {
     /// The load's own service name.
     pub service: String,
     /// The counts.
     pub outcome: Outcome,
+    /// The helper: its connections are closed, but it lives as long as this does, so that who it
+    /// is can be looked up. What becomes of short-lived processes has tests of its own.
+    pub process: Process,
 }
 
 impl Sent {

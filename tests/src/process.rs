@@ -115,9 +115,9 @@ impl Process {
     /// Waits for a whole line that begins with `prefix`, gives what follows it.
     ///
     /// # Errors
-    /// What the process said instead, if it has ended or a minute has passed.
+    /// What the process said instead, if it has ended or two minutes have passed.
     pub fn line(&mut self, prefix: &str) -> Result<String, String> {
-        let deadline = Instant::now() + Duration::from_secs(60);
+        let deadline = Instant::now() + Duration::from_secs(120);
         loop {
             let ended = self.ended().is_some();
             if ended {

@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use hark_tests::agent::{self, Agent};
 use hark_tests::load::{Body, Order, Plan, Request, Sent, Target, Write};
-use hark_tests::metrics::counts;
+use hark_tests::metrics::{counts, outcomes};
 use hark_tests::process::Process;
 use hark_tests::server::Server;
 use hark_tests::server::nginx::Nginx;
-use hark_tests::{names, need, tools};
+use hark_tests::{names, need, tools, wait};
 
 /// Both ends of what was sent.
 #[track_caller]
@@ -254,25 +254,33 @@ fn nginx_before_python() {
     }
 }
 
+/// Which service so short a life was is a matter of its own (identity.rs): these are told by the
+/// port they asked.
 #[test]
 fn curl_one_process_per_request() {
     need!(agent::root());
     let agent = Agent::shared();
     let curl = need!(tools::find("curl"));
     let server = need!(Server::python("counts-curl"));
-    let service = names::unique("curl");
     for path in ["/ok", "/ok", "/status/404", "/chunked/3/10"] {
         let mut command = Command::new(&curl);
         command
             .args(["-s", "-o", "/dev/null", "-w", "%{http_code}"])
-            .arg(format!("http://{}{path}", server.tcp()))
-            .env("OTEL_SERVICE_NAME", &service);
+            .arg(format!("http://{}{path}", server.tcp()));
         let status = Process::run(command, Duration::from_secs(20));
         assert_eq!(status, if path == "/status/404" { "404" } else { "200" });
     }
-    let want = counts(&[("GET", "200", 3), ("GET", "404", 1)]);
-    agent.expect_sent(&service, &want);
-    agent.expect_served(&server.service, &want);
+    agent.expect_served(
+        &server.service,
+        &counts(&[("GET", "200", 3), ("GET", "404", 1)]),
+    );
+    let want = outcomes(&[("GET", "200", "", 3), ("GET", "404", "404", 1)]);
+    let port = server.tcp().port().to_string();
+    wait::expect("sent by curl", &want, || {
+        agent
+            .page()
+            .outcomes(agent::CLIENT, &[("server_port", &port)])
+    });
 }
 
 /// ab speaks HTTP/1.0 with `Connection: Keep-Alive`, or a connection per request without.

@@ -226,8 +226,9 @@ fn every_form_of_target_and_any_method() {
             .map(|(key, count)| ((*key).to_owned(), *count))
             .collect()
     };
+    // The version stands behind the target, and that of the long one is beyond what is captured.
     let versions = by(agent::SERVER, &server.service, "network_protocol_version");
-    assert_eq!(versions, own(&[("1.0", 1), ("1.1", 7)]));
+    assert_eq!(versions, own(&[("1", 1), ("1.0", 1), ("1.1", 6)]));
     let addresses = by(agent::CLIENT, &sent.service, "server_address");
     let want = [
         ("absolute.example", 1),

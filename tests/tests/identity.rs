@@ -90,7 +90,8 @@ fn a_jar() {
     let javac = need!(tools::find("javac"));
     let jar = need!(tools::find("jar"));
     let folder = folder();
-    let name = names::unique("identity-jar");
+    // What looks like a version at the end of a jar's name is no part of the service's.
+    let name = names::unique("identity-jar").replace('-', "_");
     let mut command = Command::new(javac);
     command
         .arg("-d")

@@ -166,7 +166,24 @@ fn a_process_per_request() {
     assert_eq!(output, "ASKED 2000\n");
     let want = counts(&[("GET", "200", 2000)]);
     agent.expect_served(&nginx.service, &want);
-    // Their names are lost unless the agent looks at them while they live.
-    agent.expect_sent(&service, &want);
+    // Each was one of these two: what its environment says, or, gone too soon to be looked at,
+    // what its program is called.
+    let port = nginx.tcp().port().to_string();
+    let name = format!("{}_count", agent::CLIENT);
+    let sent = || {
+        agent
+            .page()
+            .by(&name, "service_name", &[("server_port", &port)])
+    };
+    wait::expect("requests of processes that are gone", &2000, || {
+        sent().values().sum::<u64>()
+    });
+    let known = [service.as_str(), "hark-test-sockets"];
+    let names = sent();
+    eprintln!("2000 processes with one request each, by name: {names:?}");
+    assert!(
+        names.keys().all(|name| known.contains(&name.as_str())),
+        "{names:?}"
+    );
     expect_well();
 }

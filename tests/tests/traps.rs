@@ -33,10 +33,17 @@ fn expect_seen_or_lost(server: &str, sent: &Sent, lost_before: u64) {
         Default::default(),
         "the load itself failed"
     );
-    wait::expect("sent = seen + lost", &sent.total(), || {
+    let settled = wait::settle(wait::SETTLE, &sent.total(), || {
         let seen: u64 = agent.server_counts(server).values().sum();
         seen + (agent.lost() - lost_before)
     });
+    let seen = agent.server_counts(server);
+    assert!(
+        settled == sent.total(),
+        "sent {:?}\nseen {seen:?}\nlost {}",
+        sent.counts(),
+        agent.lost() - lost_before
+    );
     for (key, seen) in agent.server_counts(server) {
         let asked = sent.counts().get(&key).copied().unwrap_or(0);
         assert!(
