@@ -100,7 +100,7 @@ impl Nginx {
              error_log stderr warn; worker_rlimit_nofile 65536;\n\
              events {{ worker_connections 20000; }}\n\
              http {{\n\
-             access_log off; sendfile on; tcp_nopush on;\n\
+             access_log off; sendfile on;\n\
              keepalive_requests 100000000; keepalive_timeout 300; client_max_body_size 0;\n\
              client_body_temp_path {root}/body; proxy_temp_path {root}/proxy;\n\
              fastcgi_temp_path {root}/fastcgi; uwsgi_temp_path {root}/uwsgi;\n\
