@@ -195,7 +195,12 @@ fn loss_name(metric: &str) -> Option<&str> {
     metric
         .strip_prefix("hark_")
         .and_then(|name| name.strip_suffix("_total"))
-        .filter(|name| name.ends_with("_lost") || name.ends_with("_dropped"))
+        .filter(|name| {
+            name.ends_with("_lost")
+                || name.ends_with("_dropped")
+                // What the kernel did not hand over, and what was handed over but is no record.
+                || matches!(*name, "events_skipped" | "record_decode_errors")
+        })
 }
 
 fn service(sample: &Sample<'_>, role: Role) -> ServiceKey {
@@ -234,6 +239,7 @@ mod tests {
              http_client_active_requests{service_name=\"a\",service_namespace=\"n\",url_scheme=\"http\"} 1\n\
              hark_exchanges_lost_total{reason=\"ring_full\",cpu=\"0\"} 3\n\
              hark_exchanges_lost_total{reason=\"ring_full\",cpu=\"1\"} 4\n\
+             hark_events_skipped_total{hook=\"sock_recv_length\"} 2\n\
              hark_spans_dropped_total 0\n\
              hark_exchanges_total{role=\"server\"} 7\n# EOF\n",
         )
@@ -258,6 +264,7 @@ mod tests {
         assert_eq!(
             snapshot.losses,
             BTreeMap::from([
+                ("events skipped".to_owned(), 2.0),
                 ("exchanges lost (ring_full)".to_owned(), 7.0),
                 ("spans dropped".to_owned(), 0.0),
             ])
