@@ -173,9 +173,8 @@ impl Lookup {
 
         let mut outcome = Outcome::Found;
         match process.read("cmdline", MAX_CMDLINE, &mut self.buffer) {
-            Ok(_) if self.buffer.is_empty() => {}
-            // What the process was when it was seen, it is no more: it has called exec since.
-            // Of the old program only the command line is left.
+            // What the process was when it was seen, it is no more: it has called exec since, or
+            // is about to end. Of the program only the command line is left.
             Ok(_) if !self.buffer.starts_with(args) => return (seen, Outcome::Gone),
             Ok(extent) => {
                 seen.cmdline.clone_from(&self.buffer);

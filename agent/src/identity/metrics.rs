@@ -61,6 +61,11 @@ impl Metrics {
         .inc();
     }
 
+    #[cfg(test)]
+    pub(super) fn lookups_by_outcome(&self) -> [u64; 3] {
+        [self.found.get(), self.gone.get(), self.denied.get()]
+    }
+
     pub(super) fn attributes_discarded(&self) {
         self.attributes_discarded.inc();
     }

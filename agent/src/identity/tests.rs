@@ -131,10 +131,13 @@ fn a_program_and_its_environment() {
     let service = identities.resolve(&plain.task());
     assert_eq!(named(&service), ("cat", NameSource::Executable));
 
-    let declared = Running::start(Command::new("cat").env("OTEL_SERVICE_NAME", "orders").env(
-        "OTEL_RESOURCE_ATTRIBUTES",
-        "service.namespace=shop,team=a%20b",
-    ));
+    let declared = Running::cat(&[
+        ("OTEL_SERVICE_NAME", "orders"),
+        (
+            "OTEL_RESOURCE_ATTRIBUTES",
+            "service.namespace=shop,team=a%20b",
+        ),
+    ]);
     let service = identities.resolve(&declared.task());
     assert_eq!(named(&service), ("orders", NameSource::Environment));
     assert_eq!(service.namespace.as_deref(), Some("shop"));

@@ -297,3 +297,45 @@ fn long_files_are_read_in_part() {
     );
     assert_eq!(host.name(), named("python3", NameSource::Executable));
 }
+
+/// A directory in place of the file: `read` fails, and not because the process is gone.
+#[test]
+fn what_cannot_be_read_is_counted_and_the_rest_is_used() {
+    let host = Host::new("0::/user.slice/user-1000.slice/session-3.scope\n", "");
+    let environ = host.root.path().join(format!("{PID}/environ"));
+    fs::remove_file(&environ).unwrap();
+    fs::create_dir(&environ).unwrap();
+    let metrics = Metrics::new();
+    let mut lookup = Lookup::new(host.root.path().to_owned());
+    let found = lookup.find(&task(), b"", &metrics);
+    assert_eq!((&*found.service.name, found.alive), ("app", true));
+    assert_eq!(metrics.lookups_by_outcome(), [0, 0, 1]);
+
+    // Of a process that may not be looked at at all, nobody knows that it is gone.
+    let stat = host.root.path().join(format!("{PID}/stat"));
+    fs::remove_file(&stat).unwrap();
+    fs::create_dir(&stat).unwrap();
+    let found = lookup.find(&task(), b"node\0/srv/cart.js\0", &metrics);
+    assert_eq!((&*found.service.name, found.alive), ("cart", true));
+    assert_eq!(metrics.lookups_by_outcome(), [0, 0, 2]);
+    assert!(lookup.is_alive(&task().process));
+}
+
+#[test]
+fn hostile_stat_files_are_survived() {
+    let host = Host::new("", "");
+    for stat in [
+        "",
+        "1",
+        "4211 (x",
+        "4211 (x) ",
+        ") (",
+        "4211 (x) S 1",
+        "\u{0}\u{0}",
+    ] {
+        host.write(&format!("{PID}/stat"), stat);
+        let mut lookup = Lookup::new(host.root.path().to_owned());
+        let found = lookup.find(&task(), b"node\0/srv/cart.js\0", &Metrics::new());
+        assert_eq!(&*found.service.name, "cart", "{stat:?}");
+    }
+}
