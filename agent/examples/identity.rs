@@ -56,7 +56,7 @@ fn main() -> anyhow::Result<()> {
     for _ in 0..ROUNDS {
         black_box(identities.sweep());
     }
-    report("sweep", started, ROUNDS * tasks.len().min(128))?;
+    report("sweep", started, ROUNDS * tasks.len().min(64))?;
     Ok(())
 }
 

@@ -76,7 +76,7 @@ pub struct Service {
 }
 
 /// Most processes that one call of [`Identities::sweep`] looks at.
-const SWEEP_BATCH: usize = 128;
+const SWEEP_BATCH: usize = 64;
 /// Departures that are kept between two sweeps, at least.
 const MIN_DEPARTED: usize = 1024;
 /// How long a process that is gone is remembered, for the records that are still on their way.

@@ -119,7 +119,7 @@ fn helpers_of_python_are_their_parents() {
     assert_eq!((helper.name.as_str(), helper.of_parent), ("python3", true));
     let other = described(py, "python3|-c|x", "/srv/shop");
     assert_eq!((other.name.as_str(), other.of_parent), ("python3", false));
-    let script = described(py, "python3|x.py|--multiprocessing-fork", "/");
+    let script = described(py, "python3|x.py|from multiprocessing.spawn import x", "/");
     assert_eq!((script.name.as_str(), script.of_parent), ("x", false));
 }
 
@@ -396,7 +396,7 @@ fn word() -> impl Strategy<Value = Vec<u8>> {
             "php-fpm: pool ",
             "Passenger RubyApp: ",
             "[celeryd: -A ",
-            "--multiprocessing-fork",
+            "from multiprocessing.spawn import ",
             "-é",
             "--name=",
             "+é",

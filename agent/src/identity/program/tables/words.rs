@@ -3,8 +3,11 @@
 /// Executables that are many programs, told apart by the name they are called by.
 pub(in super::super) const MULTI_CALL: &[&str] = &["busybox", "toybox", "coreutils", "toolbox"];
 
-/// Arguments of helpers that an interpreter starts from the program's own code.
-pub(in super::super) const CHILD_MARKERS: &[&str] = &["--multiprocessing-fork"];
+/// How the code begins that an interpreter is given to run a helper of the program that starts it.
+pub(in super::super) const HELPER_CODE: &[&str] = &[
+    "from multiprocessing.spawn import ",
+    "from multiprocessing.forkserver import ",
+];
 
 /// What to take from a title.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
