@@ -153,6 +153,19 @@ mod tests {
     }
 
     #[test]
+    fn who_comes_back_in_time_has_not_departed() {
+        let now = Instant::now();
+        let mut live = Live::new(8);
+        live.arrived(&service("a", None));
+        live.left(&service("a", None), now);
+        live.arrived(&service("a", None));
+        live.passed(&service("a", None), now);
+        assert_eq!(live.take_departed(), []);
+        live.left(&service("a", None), now);
+        assert_eq!(names(&mut live), ["a"]);
+    }
+
+    #[test]
     fn what_is_not_reported_is_counted() {
         let now = Instant::now();
         let mut live = Live::new(2);

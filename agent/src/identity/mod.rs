@@ -1,8 +1,8 @@
 //! Which service a process is.
 //!
-//! Names, strongest first: what the process says of itself in its environment ([`environ`]); the
-//! container or systemd unit that its cgroup names ([`cgroup`], [`container`]); what a person
-//! would call the program ([`program`]). [`NameSource`] says which it was.
+//! Names, strongest first: what the process says of itself in its environment (`environ`); the
+//! container or systemd unit that its cgroup names (`cgroup`, `container`); what a person
+//! would call the program (`program`). [`NameSource`] says which it was.
 //!
 //! A process is looked at once, as soon as it is first seen to do HTTP, because it may be gone a
 //! moment later; after that it is one hash lookup. The key has the start time and the number of

@@ -209,6 +209,8 @@ fn another_process_with_the_same_pid_is_not_taken_for_it() {
     let running = Running::cat(&[("OTEL_SERVICE_NAME", "orders")]);
     let mut earlier = running.task();
     earlier.process.start_boottime_ns -= 10_000_000;
+    let service = identities.resolve(&earlier);
+    assert_eq!(named(&service), ("thing", NameSource::Comm));
     identities.learn(&record(earlier), b"curl\0");
     let service = identities.resolve(&earlier);
     assert_eq!(named(&service), ("curl", NameSource::Executable));
@@ -318,6 +320,8 @@ fn the_table_is_bounded_and_keeps_what_is_used() {
         identities.resolve(&absent(number));
         // The same Arc: it was not looked up again.
         assert!(Arc::ptr_eq(&identities.resolve(&used), &first), "{number}");
+        let newest = absent(number).process;
+        assert!(identities.processes.contains_key(&newest), "{number}");
         assert!(identities.processes.len() <= 4);
     }
     assert_eq!(

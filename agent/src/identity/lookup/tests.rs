@@ -269,11 +269,15 @@ fn a_gone_process_is_of_the_service_that_its_cgroup_was() {
 #[test]
 fn cgroups_are_remembered_within_bounds() {
     let mut lookup = Lookup::new("/nonexistent".into());
-    for id in 0..2000 {
+    // The root, and no hierarchy at all: nobody's.
+    lookup.remember(0, &Membership::default());
+    lookup.remember(1, &Membership::default());
+    assert_eq!(lookup.cgroups.len(), 0);
+    for id in 2..2000 {
         lookup.remember(id, &Membership::default());
     }
     assert_eq!(lookup.cgroups.len(), MAX_CGROUPS);
-    assert!(!lookup.cgroups.contains_key(&0) && !lookup.cgroups.contains_key(&1));
+    assert!(!lookup.cgroups.contains_key(&2));
     assert!(lookup.cgroups.contains_key(&1999));
 }
 
