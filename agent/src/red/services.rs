@@ -42,10 +42,13 @@ impl ServiceName {
 
 fn limited(text: &Arc<str>) -> Arc<str> {
     if text.len() <= LONGEST_NAME {
-        Arc::clone(text)
-    } else {
-        text[..text.floor_char_boundary(LONGEST_NAME)].into()
+        return Arc::clone(text);
     }
+    let mut end = LONGEST_NAME;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].into()
 }
 
 /// The services whose processes were seen.
