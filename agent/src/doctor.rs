@@ -3,6 +3,10 @@
 //! Here is the form of the answer: findings, as lines for people or as JSON, and the exit status.
 //! Who looks at the host puts its findings into a [`Report`].
 
+mod examine;
+
+pub use examine::examine;
+
 use std::fmt::Write as _;
 use std::process::ExitCode;
 

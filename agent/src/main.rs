@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use hark::cli::{self, Command, ConfigFile};
 use hark::config::{self, Loaded};
-use hark::{log, run, top};
+use hark::{doctor, log, recording, replay, run, top};
 
 fn main() -> ExitCode {
     match carry_out(cli::parse()) {
@@ -19,8 +19,18 @@ fn main() -> ExitCode {
 fn carry_out(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
     match command {
         Command::Run { config } => run::run(&with_log(&config)?.config)?,
+        Command::Doctor { config, json } => {
+            let report = doctor::examine(&load(&config)?.config);
+            print!("{}", if json { report.to_json() } else { report.to_text() });
+            return Ok(report.exit_code());
+        }
         Command::Top(options) => top::run(&options)?,
-        Command::Doctor{..}|Command::Record{..}|Command::Replay{..} => return Err("not yet".into()),
+        Command::Record { config, options } => {
+            recording::record(&with_log(&config)?.config, &options)?;
+        }
+        Command::Replay { config, file, metrics } => {
+            replay::replay(&with_log(&config)?.config, &file, metrics)?;
+        }
         Command::ConfigPrint { config } => print!("{}", config::print(&load(&config)?)),
         Command::ConfigCheck { file: Some(file), .. } => {
             config::check(&file)?;
