@@ -63,30 +63,38 @@ async fn a_full_queue_drops_the_newest() {
 
 #[tokio::test]
 async fn the_queue_is_bounded_by_bytes() {
-    let receiver = Receiver::http(&[Reply::OK]).await;
+    let receiver = Receiver::http(&[Reply::Hang]).await;
     let mut long = exchange(Role::Server);
     long.request.path = format!("/{}", "x".repeat(1023)).into();
     let weight = Span::new(&long, &service("shop"), None, &clock()).weight();
     assert_eq!(weight, size_of::<Span>() + 1024 + "shop.example".len());
-    let mut config = config(Protocol::HttpProtobuf, receiver.address);
-    config.batching.max_queue_bytes = 3 * weight + 10;
+    let mut config = queue(config(Protocol::HttpProtobuf, receiver.address), 100, 3);
+    config.batching.max_queue_bytes = 3 * weight;
     let exporter = start(config);
-    for _ in 0..5 {
-        exporter.offer(&long, &service("shop"), None, &clock());
-    }
-    // 10 bytes are left; a route of eleven is too much, and so is any span.
-    exporter.offer(&long, &service("shop"), Some("/orders/{id}"), &clock());
+    let offer = |count, route| {
+        for _ in 0..count {
+            exporter.offer(&long, &service("shop"), route, &clock());
+        }
+    };
+    offer(5, None);
     let expected = Books {
-        offered: 6,
+        offered: 5,
         exported: 0,
         queued: 3,
         retries: 0,
-        dropped: vec![(DropReason::QueueFull, 3)],
+        dropped: vec![(DropReason::QueueFull, 2)],
     };
     assert_eq!(books(&exporter), expected);
-    // What has been taken makes room again.
-    exporter.shutdown(FOREVER).await;
-    assert_eq!(receiver.spans(), [3]);
+    // What is on its way makes room again, for two of these, which are a little heavier.
+    receiver.wait(1).await;
+    offer(3, Some("/"));
+    let expected = Books {
+        offered: 8,
+        queued: 5,
+        dropped: vec![(DropReason::QueueFull, 3)],
+        ..expected
+    };
+    assert_eq!(books(&exporter), expected);
 }
 
 #[tokio::test]
@@ -109,6 +117,36 @@ async fn room_comes_back_when_a_batch_is_taken() {
         dropped: vec![(DropReason::QueueFull, 4)],
     };
     assert_eq!(books(&exporter), expected);
+}
+
+#[tokio::test]
+async fn a_request_longer_than_the_protocol_allows_is_not_sent() {
+    let receiver = Receiver::http(&[Reply::OK]).await;
+    let exporter = start(queue(
+        config(Protocol::HttpProtobuf, receiver.address),
+        200,
+        64,
+    ));
+    // 64 resources of 1 MiB are just too much, 63 are not.
+    let text: Arc<str> = "x".repeat(1 << 20).into();
+    let heavy = Service {
+        attributes: vec![("heavy".into(), text)],
+        ..Service::clone(&service("shop"))
+    };
+    for _ in 0..64 + 63 {
+        let service = Arc::new(heavy.clone());
+        exporter.offer(&exchange(Role::Server), &service, None, &clock());
+    }
+    exporter.shutdown(FOREVER).await;
+    let expected = Books {
+        offered: 127,
+        exported: 63,
+        queued: 0,
+        retries: 0,
+        dropped: vec![(DropReason::TooLarge, 64)],
+    };
+    assert_eq!(books(&exporter), expected);
+    assert_eq!(receiver.spans(), [63]);
 }
 
 #[tokio::test]

@@ -265,13 +265,15 @@ async fn partial_success() {
 #[tokio::test]
 async fn malformed_answers_over_http() {
     let protobuf = "application/x-protobuf";
-    let cases: [(&str, Vec<u8>); 5] = [
+    let cases: [(&str, Vec<u8>); 6] = [
         (protobuf, b"\xff\xff\xff".to_vec()),
         // Field 1 says that it is longer than what follows.
         (protobuf, b"\x0a\x7f\x08".to_vec()),
         (protobuf, vec![0; (4 << 20) + 1]),
         ("text/html", b"<!doctype html><title>Hello</title>".to_vec()),
         ("application/json", b"{}".to_vec()),
+        // It could be read as protobuf, but does not say that it is.
+        ("text/plain", b"\x0a\x00".to_vec()),
     ];
     for (kind, body) in cases {
         let receiver = Receiver::http(&[Reply::Http {
