@@ -1,0 +1,59 @@
+//! `hark doctor` says what works here, and what does not and why.
+
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+use std::time::Duration;
+
+use hark_tests::process::Process;
+use hark_tests::{agent, need, tools};
+
+fn doctor(mut command: Command, arguments: &[&str]) -> (Option<i32>, String) {
+    command.arg("doctor").args(arguments).env_remove("HARK_BIN");
+    let (status, stdout, stderr) = Process::finish(command, Duration::from_secs(60));
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    (status.code(), stdout)
+}
+
+#[test]
+fn all_is_well_for_root() {
+    need!(agent::root());
+    let (status, text) = doctor(Command::new(tools::hark()), &[]);
+    assert_eq!(status, Some(0), "{text}");
+    for hook in [
+        "sock_send_length",
+        "sock_recv_length",
+        "inet_sock_set_state",
+    ] {
+        assert!(text.contains(hook), "{hook} is missing from\n{text}");
+    }
+    let (status, json) = doctor(Command::new(tools::hark()), &["--json"]);
+    assert_eq!(status, Some(0), "{json}");
+    let json: serde_json::Value = serde_json::from_str(&json).expect("one JSON value");
+    assert!(json.is_object(), "{json}");
+    assert!(json.to_string().contains("sock_send_length"), "{json}");
+}
+
+#[test]
+fn nobody_is_told_what_is_missing() {
+    need!(agent::root());
+    let setpriv = need!(tools::find("setpriv"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(folder.path(), open).expect("our own folder");
+    let program = folder.path().join("hark");
+    std::fs::copy(tools::hark(), &program).expect("our own folder");
+    let mut command = Command::new(setpriv);
+    command
+        .args([
+            "--reuid",
+            "65534",
+            "--regid",
+            "65534",
+            "--clear-groups",
+            "--",
+        ])
+        .arg(program);
+    let (status, text) = doctor(command, &[]);
+    assert_eq!(status, Some(1), "{text}");
+    assert!(text.contains("CAP_BPF"), "{text}");
+}
