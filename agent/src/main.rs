@@ -21,18 +21,31 @@ fn carry_out(command: Command) -> Result<ExitCode, Box<dyn std::error::Error>> {
         Command::Run { config } => run::run(&with_log(&config)?.config)?,
         Command::Doctor { config, json } => {
             let report = doctor::examine(&load(&config)?.config);
-            print!("{}", if json { report.to_json() } else { report.to_text() });
+            print!(
+                "{}",
+                if json {
+                    report.to_json()
+                } else {
+                    report.to_text()
+                }
+            );
             return Ok(report.exit_code());
         }
         Command::Top(options) => top::run(&options)?,
         Command::Record { config, options } => {
             recording::record(&with_log(&config)?.config, &options)?;
         }
-        Command::Replay { config, file, metrics } => {
+        Command::Replay {
+            config,
+            file,
+            metrics,
+        } => {
             replay::replay(&with_log(&config)?.config, &file, metrics)?;
         }
         Command::ConfigPrint { config } => print!("{}", config::print(&load(&config)?)),
-        Command::ConfigCheck { file: Some(file), .. } => {
+        Command::ConfigCheck {
+            file: Some(file), ..
+        } => {
             config::check(&file)?;
             println!("{}: valid", file.display());
         }
@@ -50,6 +63,9 @@ fn load(config: &ConfigFile) -> Result<Loaded, config::ConfigErrors> {
 
 fn with_log(config: &ConfigFile) -> Result<Loaded, Box<dyn std::error::Error>> {
     let loaded = load(config)?;
-    log::init(&loaded.config.log, std::env::var("HARK_LOG").ok().as_deref())?;
+    log::init(
+        &loaded.config.log,
+        std::env::var("HARK_LOG").ok().as_deref(),
+    )?;
     Ok(loaded)
 }

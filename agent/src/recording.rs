@@ -28,7 +28,9 @@ pub enum RecordError {
     #[error(transparent)]
     Socket(#[from] SocketError),
     /// The file cannot be made.
-    #[error("cannot create {path}: {source}; name a file that does not exist, in a folder that does")]
+    #[error(
+        "cannot create {path}: {source}; name a file that does not exist, in a folder that does"
+    )]
     Create {
         /// The file.
         path: PathBuf,
@@ -65,7 +67,10 @@ pub struct Options {
 /// what was recorded and what was lost.
 pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
     let _lock = Lock::take(&run_dir())?;
-    let capture = |source| RecordError::Capture { path: options.file.clone(), source };
+    let capture = |source| RecordError::Capture {
+        path: options.file.clone(),
+        source,
+    };
     let stop = Arc::new(AtomicBool::new(false));
     for signal in [libc::SIGINT, libc::SIGTERM] {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(RecordError::Wait)?;
@@ -110,7 +115,11 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
         "hark: {written} records in {bytes} bytes; {} lost because the ring buffer was full, \
          {undecodable} left out because they could not be read{}",
         programs.counter(Counter::RecordsLost),
-        if full { "; the file has reached its limit" } else { "" }
+        if full {
+            "; the file has reached its limit"
+        } else {
+            ""
+        }
     );
     Ok(())
 }
@@ -122,7 +131,10 @@ fn create(path: &Path) -> Result<std::fs::File, RecordError> {
         // What people's requests look like is nobody else's business.
         .mode(0o600)
         .open(path)
-        .map_err(|source| RecordError::Create { path: path.to_path_buf(), source })
+        .map_err(|source| RecordError::Create {
+            path: path.to_path_buf(),
+            source,
+        })
 }
 
 fn header(redacted: bool) -> Header {

@@ -50,8 +50,14 @@ pub enum ReplayError {
 /// Processes are named by what the file holds of them, never by who has their number now.
 pub fn replay(config: &Config, file: &Path, metrics: bool) -> Result<(), ReplayError> {
     let path = || file.to_path_buf();
-    let opened = File::open(file).map_err(|source| ReplayError::Open { path: path(), source })?;
-    let capture = |source| ReplayError::Capture { path: path(), source };
+    let opened = File::open(file).map_err(|source| ReplayError::Open {
+        path: path(),
+        source,
+    })?;
+    let capture = |source| ReplayError::Capture {
+        path: path(),
+        source,
+    };
     let mut reader = Reader::new(BufReader::new(opened)).map_err(capture)?;
     let clock = Clock::from_sample(Sample {
         mono_ns: 0,
@@ -70,7 +76,10 @@ pub fn replay(config: &Config, file: &Path, metrics: bool) -> Result<(), ReplayE
             let line = to_json(exchange, service, route, clock);
             // A write per line: `hark replay FILE | head` must not compute the rest for nothing.
             if let Err(error) = writeln!(out, "{line}").and_then(|()| out.flush()) {
-                failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                failed
+                    .lock()
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .get_or_insert(error);
             }
         }));
     }
@@ -93,7 +102,9 @@ pub fn replay(config: &Config, file: &Path, metrics: bool) -> Result<(), ReplayE
     }
     pipeline.finish();
     if metrics {
-        telemetry.write(Format::Text, &mut io::stdout().lock()).map_err(ReplayError::Output)?;
+        telemetry
+            .write(Format::Text, &mut io::stdout().lock())
+            .map_err(ReplayError::Output)?;
     }
     match damaged {
         Some(error) => Err(capture(error)),

@@ -60,7 +60,10 @@ pub fn examine(config: &Config) -> Report {
 }
 
 fn kernel() -> Finding {
-    let release = rustix::system::uname().release().to_string_lossy().into_owned();
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
     match Btf::of_running_kernel().and_then(|btf| crate::kernel::offsets::from_btf(&btf)) {
         Ok(_) => Finding::works(
             "kernel",
@@ -79,10 +82,14 @@ fn kernel() -> Finding {
 
 fn capabilities() -> Vec<Finding> {
     const GROUP: &str = "capabilities";
-    let effective = fs::read_to_string("/proc/self/status").ok().and_then(|status| {
-        let line = status.lines().find_map(|line| line.strip_prefix("CapEff:"))?;
-        u64::from_str_radix(line.trim(), 16).ok()
-    });
+    let effective = fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("CapEff:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        });
     let Some(effective) = effective else {
         return vec![Finding::broken(
             GROUP,
@@ -99,10 +106,18 @@ fn capabilities() -> Vec<Finding> {
         .map(|capability| {
             let held = effective >> capability.number & 1 != 0;
             if held || admin && capability.required {
-                let how = if held { "held" } else { "held by CAP_SYS_ADMIN" };
+                let how = if held {
+                    "held"
+                } else {
+                    "held by CAP_SYS_ADMIN"
+                };
                 return Finding::works(GROUP, capability.name, how);
             }
-            let state = if capability.required { State::Fails } else { State::Degraded };
+            let state = if capability.required {
+                State::Fails
+            } else {
+                State::Degraded
+            };
             Finding::broken(GROUP, capability.name, state, "not held", capability.lost)
                 .remedy("run as root, or grant it")
         })
@@ -131,7 +146,13 @@ fn hooks(config: &Config) -> Vec<Finding> {
         Err(error) => WANTED
             .iter()
             .map(|wanted| {
-                Finding::broken(GROUP, wanted.name, State::Fails, error.to_string(), wanted.gives)
+                Finding::broken(
+                    GROUP,
+                    wanted.name,
+                    State::Fails,
+                    error.to_string(),
+                    wanted.gives,
+                )
             })
             .collect(),
     }
@@ -192,9 +213,11 @@ fn endpoints(config: &Config) -> Vec<Finding> {
     };
     findings.push(match TcpListener::bind(config.listen) {
         Ok(_) => Finding::works(GROUP, "listen", format!("{} is free", config.listen)),
-        Err(error) if running && error.kind() == io::ErrorKind::AddrInUse => {
-            Finding::works(GROUP, "listen", format!("{} is taken, as it should be", config.listen))
-        }
+        Err(error) if running && error.kind() == io::ErrorKind::AddrInUse => Finding::works(
+            GROUP,
+            "listen",
+            format!("{} is taken, as it should be", config.listen),
+        ),
         Err(error) => Finding::broken(
             GROUP,
             "listen",
@@ -204,20 +227,22 @@ fn endpoints(config: &Config) -> Vec<Finding> {
         )
         .remedy("set `listen` (HARK_LISTEN) to an address that is free"),
     });
-    findings.push(match OtlpConfig::from_env(|name| std::env::var(name).ok()) {
-        Ok(Some(otlp)) => Finding::works(GROUP, "spans", format!("sent to {}", otlp.endpoint)),
-        Ok(None) => Finding::works(
-            GROUP,
-            "spans",
-            "off: OTEL_EXPORTER_OTLP_ENDPOINT is not set in this environment",
-        ),
-        Err(error) => Finding::broken(
-            GROUP,
-            "spans",
-            State::Fails,
-            error.to_string(),
-            "all spans; the agent does not start",
-        ),
-    });
+    findings.push(
+        match OtlpConfig::from_env(|name| std::env::var(name).ok()) {
+            Ok(Some(otlp)) => Finding::works(GROUP, "spans", format!("sent to {}", otlp.endpoint)),
+            Ok(None) => Finding::works(
+                GROUP,
+                "spans",
+                "off: OTEL_EXPORTER_OTLP_ENDPOINT is not set in this environment",
+            ),
+            Err(error) => Finding::broken(
+                GROUP,
+                "spans",
+                State::Fails,
+                error.to_string(),
+                "all spans; the agent does not start",
+            ),
+        },
+    );
     findings
 }

@@ -164,7 +164,9 @@ impl SocketPrograms {
                 let done = program(&mut ebpf, wanted.name).and_then(|program| {
                     if attach {
                         let attached = program.attach();
-                        attached.map(drop).map_err(|e| refused("attaching a program", &e))
+                        attached
+                            .map(drop)
+                            .map_err(|e| refused("attaching a program", &e))
                     } else {
                         let loaded = program.load(wanted.name, &kernel_btf);
                         loaded.map_err(|e| refused("loading a program", &e))
@@ -302,4 +304,3 @@ fn refused(what: &'static str, error: &dyn std::fmt::Display) -> SocketError {
         .to_owned();
     SocketError::Refused { what, detail, hint }
 }
-
