@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::top;
+use crate::{recording, top};
 
 /// Hears every HTTP request that any process on this host serves or sends.
 #[derive(Debug, Parser)]
@@ -57,14 +57,20 @@ enum Verb {
     },
     /// Write the raw records of the kernel to a file, for `hark replay`
     ///
-    /// The file holds what was heard: request heads with their paths and headers. Look at it before
-    /// you give it away.
+    /// The file holds what was heard: request heads with their paths, hosts and user agents. Queries,
+    /// the values of other headers, and command lines are taken out unless `--raw` is given.
     Record {
         /// The file to write; it must not exist
         file: PathBuf,
         /// End after so many seconds, from 0.1 to 86400; without it, on Ctrl-C
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         seconds: Option<Duration>,
+        /// Leave queries, header values (credentials, cookies) and command lines in
+        #[arg(long)]
+        raw: bool,
+        /// End when the file has so many MiB
+        #[arg(long, value_name = "MIB", default_value_t = 1024, value_parser = clap::value_parser!(u64).range(1..=1_048_576))]
+        max_mib: u64,
         #[command(flatten)]
         config: ConfigFile,
     },
@@ -140,10 +146,8 @@ pub enum Command {
     Record {
         /// The configuration.
         config: ConfigFile,
-        /// The file to write.
-        file: PathBuf,
-        /// For how long; `None` is until a signal.
-        duration: Option<Duration>,
+        /// What to record.
+        options: recording::Options,
     },
     /// `hark replay`
     Replay {
@@ -205,11 +209,17 @@ impl From<Verb> for Command {
             Verb::Record {
                 file,
                 seconds,
+                raw,
+                max_mib,
                 config,
             } => Self::Record {
                 config,
-                file,
-                duration: seconds,
+                options: recording::Options {
+                    file,
+                    duration: seconds,
+                    raw,
+                    max_bytes: max_mib << 20,
+                },
             },
             Verb::Replay {
                 file,
@@ -334,8 +344,12 @@ mod tests {
             parsed("hark record out.hark --seconds 2 --config a.yaml"),
             Command::Record {
                 config: config("a.yaml"),
-                file: "out.hark".into(),
-                duration: Some(Duration::from_secs(2)),
+                options: recording::Options {
+                    file: "out.hark".into(),
+                    duration: Some(Duration::from_secs(2)),
+                    raw: false,
+                    max_bytes: 1 << 30,
+                },
             }
         );
         assert_eq!(

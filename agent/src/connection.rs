@@ -206,7 +206,9 @@ impl Connections {
 
     fn response(&mut self, record: &ResponseRecord, sink: &mut impl FnMut(Event<'_>)) {
         let socket = record.header.socket;
-        let open = (record.flags & flag::REQUEST_OPEN != 0).then_some(record.index);
+        // The kernel side has counted this one as lost: what is here of it is not all.
+        let lost = record.flags & flag::REQUEST_LOST != 0;
+        let open = (!lost && record.flags & flag::REQUEST_OPEN != 0).then_some(record.index);
         let end = u64::from(record.index) + 1;
         self.end_of_head(socket, end, open, sink);
         let Some(queue) = self.table.get_mut(&socket) else {
@@ -221,6 +223,10 @@ impl Connections {
                 continue;
             }
             ended = true;
+            if lost {
+                pending.dropped(DropReason::LostInKernel, &self.counters, sink);
+                continue;
+            }
             if let Some(exchange) = pending.answered(record) {
                 self.counters.ended(exchange.role);
                 sink(Event::Ended(exchange));

@@ -177,17 +177,19 @@ pub struct Request {
     pub path_truncated: bool,
     /// The version of the request line.
     pub protocol: Protocol,
-    /// The name asked for: authority of an absolute or authority form, else `Host`; without port.
+    /// The name asked for: for a server what a proxy forwarded, then the authority of an absolute
+    /// or authority form, then `Host`. In lower case, without port.
     pub host: Option<Arc<str>>,
     /// The port in the same place, if there was one.
     pub port: Option<u16>,
-    /// Scheme of an absolute-form target, or `X-Forwarded-Proto`/`Forwarded`; else `None`.
+    /// For a server that of `Forwarded` or `X-Forwarded-Proto`, then that of an absolute-form
+    /// target; one of a closed list, else `None`.
     pub scheme: Option<Arc<str>>,
     /// `User-Agent`.
     pub user_agent: Option<Arc<str>>,
-    /// First address of `Forwarded` or `X-Forwarded-For`.
+    /// First address of `Forwarded` or `X-Forwarded-For`; `None` for a client.
     pub client_address: Option<Arc<str>>,
-    /// `Content-Length`, if there is one valid.
+    /// `Content-Length`, if there is one valid and no `Transfer-Encoding` overrides it.
     pub content_length: Option<u64>,
     /// The trace context, if there is one valid.
     pub context: Option<TraceContext>,

@@ -8,7 +8,13 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Where the lock file is kept unless `HARK_RUN_DIR` names another folder.
-pub const RUN_DIR: &str = "/run/hark";
+const RUN_DIR: &str = "/run/hark";
+
+/// The folder of the lock file.
+#[must_use]
+pub fn run_dir() -> PathBuf {
+    std::env::var_os("HARK_RUN_DIR").map_or_else(|| RUN_DIR.into(), PathBuf::from)
+}
 
 /// Why the agent may not run.
 #[derive(Debug, Error)]

@@ -110,9 +110,7 @@ impl Pipeline {
 
     /// To be called about once a second: lets go what belongs to processes that are gone.
     pub fn sweep(&mut self, now: Instant) {
-        for service in self.outputs.identities.sweep() {
-            self.outputs.red.service_gone(&service);
-        }
+        self.outputs.identities.sweep();
         self.outputs.red.expire(now);
     }
 

@@ -15,7 +15,8 @@ pub use decode::decode;
 pub use encode::encode;
 
 use hark_common::socket::{
-    AbortReason, AbortRecord, ProcessRecord, RequestBodyRecord, RequestRecord, ResponseRecord,
+    AbortReason, AbortRecord, ProcessRecord, RecordHeader, RequestBodyRecord, RequestRecord,
+    ResponseRecord,
 };
 
 use crate::exchange::{Endpoint, Role};
@@ -64,6 +65,20 @@ pub enum Record<'a> {
     },
     /// The size of a request body.
     RequestBody(RequestBodyRecord),
+}
+
+impl Record<'_> {
+    /// What every record begins with.
+    #[must_use]
+    pub const fn header(&self) -> &RecordHeader {
+        match self {
+            Self::Request { record, .. } => &record.header,
+            Self::Response { record, .. } => &record.header,
+            Self::Abort { record, .. } => &record.header,
+            Self::Process { record, .. } => &record.header,
+            Self::RequestBody(record) => &record.header,
+        }
+    }
 }
 
 /// Why bytes are not a record.

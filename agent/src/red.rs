@@ -1,7 +1,7 @@
 //! Rate, errors, duration: the request metrics per service.
 //!
 //! One thread writes ([`Red::observe`], [`Red::begun`], [`Red::ended`]), scrapes read. Both hold
-//! the lock of the [`store`] for a short time: an observation of a series that is known is one
+//! the lock of the store for a short time: an observation of a series that is known is one
 //! look-up and a few additions, no allocation; a scrape copies the counts under the lock, a part
 //! at a time, and writes the page from the copy.
 //!
@@ -15,11 +15,14 @@
 //! only `otel_metric_overflow="true"` (OpenTelemetry metrics SDK, cardinality limits), and is
 //! counted.
 
+mod counts;
 mod expose;
 mod histogram;
 mod labels;
+mod metrics;
 pub(crate) mod services;
 mod store;
+mod target;
 #[cfg(test)]
 pub(crate) mod testing;
 
@@ -31,7 +34,8 @@ use crate::exchange::{Exchange, Method, Role};
 use crate::identity::Service;
 use crate::telemetry::Telemetry;
 
-use store::{Snapshot, Store, StoreMetrics};
+use metrics::StoreMetrics;
+use store::{Snapshot, Store};
 
 /// The request metrics. Clones share them.
 #[derive(Clone, Debug)]

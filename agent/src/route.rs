@@ -2,12 +2,12 @@
 //!
 //! Who sees only the wire cannot know a route as the framework that serves it does. What stands in
 //! for it is, in this order: a template that the user wrote; the path with everything in it that
-//! looks like an identifier replaced ([`fold`]); nothing. The convention reserves `http.route` for
+//! looks like an identifier replaced (`fold`); nothing. The convention reserves `http.route` for
 //! the framework's own, so folding is a documented deviation that can be switched off.
 //!
 //! Paths come from whoever sends requests. Two bounds hold against that: a service has at most
 //! [`Routes::max_per_service`] routes, what is beyond is [`OTHER`] and counted; and the cache of
-//! paths has a fixed number of places ([`cache`]).
+//! paths has a fixed number of places (`cache`).
 
 mod cache;
 mod fold;

@@ -3,7 +3,6 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -18,7 +17,7 @@ use crate::config::Config;
 use crate::kernel::records::Records;
 use crate::kernel::socket::{SocketError, SocketPrograms};
 use crate::kernel::{interfaces, telemetry as kernel_telemetry};
-use crate::lock::{Lock, LockError, RUN_DIR};
+use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::{Exporter, OtlpConfig, OtlpConfigError, OtlpError};
 use crate::pipeline::Pipeline;
 use crate::route::RouteError;
@@ -63,8 +62,7 @@ const STUCK: Duration = Duration::from_secs(10);
 /// Runs the agent until SIGINT or SIGTERM.
 pub fn run(config: &Config) -> Result<(), RunError> {
     let io = |what| move |source| RunError::Io { what, source };
-    let run_dir = std::env::var_os("HARK_RUN_DIR").map_or_else(|| RUN_DIR.into(), PathBuf::from);
-    let _lock = Lock::take(&run_dir)?;
+    let _lock = Lock::take(&run_dir())?;
     let otlp = OtlpConfig::from_env(|name| std::env::var(name).ok())?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)

@@ -57,7 +57,8 @@ pub mod flag {
     pub const SWITCHED: u16 = 1 << 4;
     /// The response had begun (its status is known) when the exchange was cut off.
     pub const RESPONSE_BEGUN: u16 = 1 << 5;
-    /// The request body was still arriving when the response ended, or the exchange was cut off.
+    /// The request was not whole, in its head or its body, when the response ended or the exchange
+    /// was cut off; in an abort, this speaks of the last request.
     pub const REQUEST_OPEN: u16 = 1 << 6;
     /// A record of the request was lost, and the exchange counted as lost by the kernel side: this
     /// record only says that it is over.

@@ -45,6 +45,8 @@ pub mod state_flag {
     pub const CHUNKED_REQUEST: u8 = 1 << 1;
     /// The socket was counted under its protocol.
     pub const COUNTED: u8 = 1 << 2;
+    /// The record of the last response was lost, so that the agent takes its exchange for open.
+    pub const UNTOLD: u8 = 1 << 3;
 }
 
 /// What is known of a socket between two system calls. All zero for one never seen.
@@ -297,11 +299,9 @@ pub fn request_begun(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
         env.count(why, 1);
         state.lost_begun = state.lost_begun.wrapping_add(1);
     }
-    if overflow {
-        if flags & (flag::HEAD | flag::CONNECT) != 0 {
-            // How its response ends will not be known.
-            give_up(env, state, s, Counter::LostPipelineDepth);
-        }
+    if overflow && flags & (flag::HEAD | flag::CONNECT) != 0 {
+        // How its response ends will not be known.
+        give_up(env, state, s, Counter::LostPipelineDepth);
     }
 }
 
@@ -330,13 +330,15 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
         };
     }
     stream.flags |= flag::PIECES;
+    let lost = stream.flags & flag::LOST != 0;
     let first_ns = stream.first_ns;
     let index = if begun {
         state.begun.wrapping_sub(1)
     } else {
         state.begun
     };
-    if begun && state.flags & state_flag::OVERFLOW != 0 && state.request_lost(index) {
+    // Once a piece is lost the rest is of no use.
+    if lost || begun && state.request_lost(index) {
         return;
     }
     if s.event.described == 0 {
@@ -365,7 +367,7 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     s.request.reserved = 0;
     // SAFETY: the window follows the record without a gap, and holds at least `captured` bytes.
     let sent = unsafe { env.emit(from_ref(&*s).cast(), size) };
-    if !sent && !bit(&state.lost_requests, index) {
+    if !sent {
         if begun {
             set_bit(&mut state.lost_requests, index, true);
             state.lost_begun = state.lost_begun.wrapping_add(1);
@@ -538,10 +540,12 @@ fn end_outstanding(
     let unborn = request.flags & flag::PIECES != 0 && request.flags & flag::BEGUN == 0;
     let so_far = request.body_bytes;
     let request_last = request.last_ns;
-    if outstanding == 0 && !unborn {
+    let untold = state.flags & state_flag::UNTOLD != 0;
+    if outstanding == 0 && !unborn && !untold {
         state.streams = fresh(&state.streams);
         return;
     }
+    let request_lost = outstanding != 0 && state.request_lost(state.begun.wrapping_sub(1));
     let request_body_bytes = if request_open {
         so_far
     } else {
@@ -549,14 +553,25 @@ fn end_outstanding(
     };
     let counted = outstanding.wrapping_sub(state.outstanding_lost());
     let role = state.role;
-    let (from, to) = (state.ended, state.begun.wrapping_add(unborn as u32));
+    let to = state.begun.wrapping_add(unborn as u32);
+    let only_untold = outstanding == 0 && untold;
+    let from = if only_untold {
+        state.ended.wrapping_sub(1)
+    } else {
+        state.ended
+    };
+    let reason = if only_untold {
+        AbortReason::Lost
+    } else {
+        reason
+    };
     let response = state.stream(request_direction ^ 1);
     let response_begun = response.status != 0 && response.phase >= phase::LINE;
     let mut flags = record_flag::REQUEST_BODY_KNOWN;
     if response_begun {
         flags |= record_flag::RESPONSE_BEGUN;
     }
-    if request_open {
+    if request_open && !request_lost {
         flags |= record_flag::REQUEST_OPEN;
     }
     s.abort = AbortRecord {
@@ -581,6 +596,7 @@ fn end_outstanding(
     state.streams = fresh(&state.streams);
     state.ended = state.begun;
     state.lost_ended = state.lost_begun;
+    state.flags &= !state_flag::UNTOLD;
     // SAFETY: the record is whole.
     let sent = unsafe { env.emit(from_ref(&s.abort).cast(), size_of::<AbortRecord>() as u32) };
     let lost_anyway = !matches!(counter, Counter::ExchangesEnded);

@@ -610,7 +610,7 @@ fn chunk_size(stream: &mut Stream, window: &Window, at: u32) -> (u32, Found) {
     let lower = b | 0x20;
     let digit = if b.is_ascii_digit() {
         b - b'0'
-    } else if lower >= b'a' && lower <= b'f' {
+    } else if lower.wrapping_sub(b'a') < 6 {
         lower - b'a' + 10
     } else {
         if stream.flags & flag::DIGIT == 0 {

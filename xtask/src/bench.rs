@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: the budgets of the design, measured.
 
+mod stats;
+
 use std::num::{NonZeroU32, NonZeroU64};
 use std::process::ExitCode;
 

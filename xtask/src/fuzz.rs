@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: libFuzzer over the parsers, guided by coverage, on the stable compiler.
 //!
 //! What libFuzzer needs of a compiler is LLVM's coverage pass, which `-C passes` switches on
-//! without nightly. The sanitizers are what needs nightly; in code without `unsafe` they would find little
-//! that overflow checks and debug assertions, which are on, do not.
+//! without nightly. The sanitizers are what needs nightly; in code without `unsafe` they would
+//! find little that overflow checks and debug assertions, which are on, do not.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -18,16 +18,6 @@ pub(crate) const PACKAGE: &str = "hark-fuzz";
 
 /// How long a target runs unless told otherwise.
 pub(crate) const SECONDS: u32 = 10;
-
-/// Coverage as libFuzzer wants it: a counter per edge, a table of addresses, and comparisons
-/// traced, so that magic numbers and tokens are found.
-const COVERAGE: [&str; 5] = [
-    "-Cpasses=sancov-module",
-    "-Cllvm-args=-sanitizer-coverage-level=4",
-    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
-    "-Cllvm-args=-sanitizer-coverage-pc-table",
-    "-Cllvm-args=-sanitizer-coverage-trace-compares",
-];
 
 /// Fuzz the parsers for a bounded time
 #[derive(clap::Args)]
@@ -101,27 +91,20 @@ fn targets(workspace: &Workspace) -> Result<Vec<String>> {
     Ok(targets)
 }
 
-/// Builds all targets, with coverage in them and in everything that they call, and returns the
-/// folder that they are in.
+/// Builds all targets, with coverage in the workspace's own crates, and returns the folder that
+/// they are in.
 fn build(workspace: &Workspace) -> Result<PathBuf> {
-    let host = host()?;
-    let target_dir = workspace.target.join("fuzz/build");
-    let mut flags = COVERAGE.to_vec();
-    // `cfg(fuzzing)` is what other crates look for, as under cargo-fuzz.
-    flags.extend(["--cfg", "fuzzing"]);
     process::run(
         workspace
             .cargo()
-            .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
-            .args(["build", "--package", PACKAGE, "--bins"])
-            .args(["--profile", "fuzz"])
-            // With a target named, build scripts and macros are built without the flags.
-            .args(["--target", &host])
-            .arg("--target-dir")
-            .arg(&target_dir),
+            .env(
+                "RUSTC_WORKSPACE_WRAPPER",
+                workspace.root.join("fuzz/rustc-with-coverage"),
+            )
+            .args(["build", "--package", PACKAGE, "--bins"]),
     )
     .context("cannot build the fuzz targets")?;
-    Ok(target_dir.join(host).join("fuzz"))
+    Ok(workspace.target.join("debug"))
 }
 
 /// Runs a target, beginning with its seeds. False if it crashed, hung, or ran out of memory.
@@ -140,7 +123,7 @@ fn fuzz(workspace: &Workspace, programs: &Path, target: &str, seconds: u32) -> R
         .arg(format!("-artifact_prefix={}/", crashes.display()))
         // A parser that takes longer or more than this over one input is broken too.
         .args(["-timeout=5", "-rss_limit_mb=1024"])
-        .args(["-print_final_stats=1", "-verbosity=1"])
+        .args(["-print_final_stats=1", "-verbosity=0"])
         .arg(&found);
     let seeds = workspace.root.join("fuzz/corpus").join(target);
     if seeds.is_dir() {
@@ -158,14 +141,4 @@ fn fuzz(workspace: &Workspace, programs: &Path, target: &str, seconds: u32) -> R
         }
     };
     Ok(passed)
-}
-
-/// The target triple of this machine, as the compiler names it.
-fn host() -> Result<String> {
-    let version = process::output(Command::new("rustc").arg("-vV"))?;
-    version
-        .lines()
-        .find_map(|line| line.strip_prefix("host: "))
-        .map(str::to_owned)
-        .context("`rustc -vV` names no host")
 }

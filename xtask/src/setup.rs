@@ -118,8 +118,9 @@ pub(crate) fn tools(need: Need) -> Result<Vec<&'static tools::Tool>> {
         eprintln!("setup: {error:#}");
     }
     let missing = tools::missing(need);
-    for tool in &missing {
-        eprintln!("setup: going on without {}", tool.package);
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+        eprintln!("setup: still missing: {}", names.join(" "));
     }
     Ok(missing)
 }

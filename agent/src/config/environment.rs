@@ -27,6 +27,11 @@ pub const RESERVED: &[Reserved] = &[
                 `log.level`.",
     },
     Reserved {
+        name: "HARK_RUN_DIR",
+        about: "The folder of the file that keeps a second agent from starting; `/run/hark` if it \
+                is not set.",
+    },
+    Reserved {
         name: "HARK_BIN",
         about: "For developers: the agent that the demo and the end-to-end tests start.",
     },

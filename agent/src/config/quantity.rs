@@ -113,7 +113,7 @@ fn split_unit(text: &str) -> (&str, &str) {
 pub(super) fn format_size(bytes: u64) -> String {
     SIZES
         .iter()
-        .find(|(_, factor)| bytes >= *factor && bytes % factor == 0)
+        .find(|(_, factor)| bytes >= *factor && bytes.is_multiple_of(*factor))
         .map_or_else(
             || format!("{bytes}B"),
             |(unit, factor)| format!("{}{unit}", bytes / factor),

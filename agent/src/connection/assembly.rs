@@ -51,6 +51,15 @@ impl Assembly {
             origin,
             bytes: Some(Vec::new()),
         });
+        if record.offset == 0 && head.bytes.as_ref().is_some_and(|bytes| !bytes.is_empty()) {
+            // What looked like the beginning of a request was none; this is.
+            self.bytes -= head.bytes.as_ref().map_or(0, Vec::len);
+            *head = PartialHead {
+                index: record.index,
+                origin,
+                bytes: Some(Vec::new()),
+            };
+        }
         match &mut head.bytes {
             Some(bytes) if usize::try_from(record.offset) == Ok(bytes.len()) => {
                 bytes.extend_from_slice(piece);

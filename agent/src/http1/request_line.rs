@@ -79,7 +79,7 @@ fn without_empty_lines(head: &[u8]) -> &[u8] {
 }
 
 /// Takes a line apart that is all there, without its LF.
-fn finished(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
+pub(super) fn finished(line: &[u8]) -> Result<RequestLine<'_>, HeadError> {
     let line = line.trim_ascii_end();
     let (method, rest) = method(line)?;
     let (target, version) = match rest.split_last_chunk::<8>() {

@@ -53,6 +53,9 @@ pub(super) struct Lookup {
     proc_root: PathBuf,
     /// Names this boot of this host; part of every instance id.
     boot_id: String,
+    /// Which file of `/proc/PID` names the cgroup. Tests that look at real processes read none:
+    /// the cgroup that they run in is not theirs to know.
+    pub(super) cgroup_file: &'static str,
     containers: Containers,
     /// By id on the unified hierarchy. Ids are not used again.
     cgroups: IndexMap<u64, Membership>,
@@ -87,6 +90,7 @@ impl Lookup {
             containers: Containers::new(&proc_root),
             proc_root,
             boot_id,
+            cgroup_file: "cgroup",
             cgroups: IndexMap::new(),
             buffer: Vec::new(),
         }
@@ -142,7 +146,10 @@ impl Lookup {
     ) -> (Seen, Outcome) {
         let mut seen = self.unseen(task, args);
         seen.parent = process.parent;
-        if process.read("cgroup", MAX_CGROUP, &mut self.buffer).is_ok() {
+        if process
+            .read(self.cgroup_file, MAX_CGROUP, &mut self.buffer)
+            .is_ok()
+        {
             let (membership, unified) = cgroup::read(&self.buffer);
             if unified {
                 self.remember(task.cgroup_id, &membership);
@@ -166,9 +173,8 @@ impl Lookup {
 
         let mut outcome = Outcome::Found;
         match process.read("cmdline", MAX_CMDLINE, &mut self.buffer) {
-            Ok(_) if self.buffer.is_empty() => {}
-            // What the process was when it was seen, it is no more: it has called exec since.
-            // Of the old program only the command line is left.
+            // What the process was when it was seen, it is no more: it has called exec since, or
+            // is about to end. Of the program only the command line is left.
             Ok(_) if !self.buffer.starts_with(args) => return (seen, Outcome::Gone),
             Ok(extent) => {
                 seen.cmdline.clone_from(&self.buffer);

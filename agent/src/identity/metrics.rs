@@ -29,6 +29,8 @@ pub(super) struct Metrics {
     pub(super) evictions: Counter,
     /// Processes in the table.
     pub(super) processes: Gauge,
+    /// Services whose departure was not reported.
+    pub(super) departures_lost: Counter,
     attributes_discarded: Counter,
     environ_cut: Counter,
 }
@@ -44,6 +46,7 @@ impl Metrics {
             lookups,
             evictions: Counter::default(),
             processes: Gauge::default(),
+            departures_lost: Counter::default(),
             attributes_discarded: Counter::default(),
             environ_cut: Counter::default(),
         }
@@ -56,6 +59,11 @@ impl Metrics {
             Outcome::Denied => &self.denied,
         }
         .inc();
+    }
+
+    #[cfg(test)]
+    pub(super) fn lookups_by_outcome(&self) -> [u64; 3] {
+        [self.found.get(), self.gone.get(), self.denied.get()]
     }
 
     pub(super) fn attributes_discarded(&self) {
@@ -81,6 +89,11 @@ impl Metrics {
             "hark_identity_processes",
             "Processes whose identity is kept",
             self.processes.clone(),
+        );
+        registry.register(
+            "hark_identity_departures_lost",
+            "Services without a living process that were not reported, so that their series stay",
+            self.departures_lost.clone(),
         );
         registry.register(
             "hark_identity_attributes_discarded",

@@ -1,8 +1,8 @@
 //! Which service a process is.
 //!
-//! Names, strongest first: what the process says of itself in its environment ([`environ`]); the
-//! container or systemd unit that its cgroup names ([`cgroup`], [`container`]); what a person
-//! would call the program ([`program`]). [`NameSource`] says which it was.
+//! Names, strongest first: what the process says of itself in its environment (`environ`); the
+//! container or systemd unit that its cgroup names (`cgroup`, `container`); what a person
+//! would call the program (`program`). [`NameSource`] says which it was.
 //!
 //! A process is looked at once, as soon as it is first seen to do HTTP, because it may be gone a
 //! moment later; after that it is one hash lookup. The key has the start time and the number of
@@ -76,7 +76,9 @@ pub struct Service {
 }
 
 /// Most processes that one call of [`Identities::sweep`] looks at.
-const SWEEP_BATCH: usize = 128;
+const SWEEP_BATCH: usize = 64;
+/// Departures that are kept between two sweeps, at least.
+const MIN_DEPARTED: usize = 1024;
 /// How long a process that is gone is remembered, for the records that are still on their way.
 const GONE_KEPT: Duration = Duration::from_secs(60);
 
@@ -119,7 +121,7 @@ impl Identities {
             max,
             hand: 0,
             cursor: 0,
-            live: Live::new(max),
+            live: Live::new(max.saturating_mul(2).max(MIN_DEPARTED)),
             metrics: Metrics::new(),
         }
     }
@@ -170,9 +172,6 @@ impl Identities {
     fn look_up(&mut self, task: &Task, args: &[u8]) -> Arc<Service> {
         let found = self.lookup.find(task, args, &self.metrics);
         self.remove(&task.process);
-        while self.processes.len() >= self.max {
-            self.evict();
-        }
         let now = Instant::now();
         if found.alive {
             self.live.arrived(&found.service);
@@ -182,10 +181,13 @@ impl Identities {
         let service = Arc::new(found.service);
         let entry = Entry {
             service: Arc::clone(&service),
-            used: true,
+            used: false,
             gone: (!found.alive).then_some(now),
         };
         self.processes.insert(task.process, entry);
+        if self.processes.len() > self.max {
+            self.evict();
+        }
         self.count();
         service
     }
@@ -198,23 +200,26 @@ impl Identities {
         }
     }
 
-    /// Removes one process: the first that was not used since the hand last came by.
+    /// Removes the first process that was not used since the hand last came by. The newest one,
+    /// which is last, takes its place behind the hand, so that a whole turn is before it.
     fn evict(&mut self) {
         loop {
-            if self.hand >= self.processes.len() {
+            if self.hand + 1 >= self.processes.len() {
                 self.hand = 0;
             }
             let Some((key, entry)) = self.processes.get_index_mut(self.hand) else {
                 return;
             };
-            if std::mem::take(&mut entry.used) {
-                self.hand += 1;
-                continue;
-            }
             let key = *key;
-            self.remove(&key);
-            self.metrics.evictions.inc();
-            return;
+            let used = std::mem::take(&mut entry.used);
+            if !used {
+                self.remove(&key);
+                self.metrics.evictions.inc();
+            }
+            self.hand += 1;
+            if !used {
+                return;
+            }
         }
     }
 
@@ -241,6 +246,7 @@ impl Identities {
             self.cursor += 1;
         }
         self.count();
+        self.metrics.departures_lost.inc_by(self.live.take_lost());
         self.live.take_departed()
     }
 

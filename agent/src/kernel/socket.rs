@@ -44,16 +44,53 @@ pub enum SocketError {
     },
 }
 
-/// The hooks, the tracepoint's arguments without the first, and what each is for.
-const HOOKS: [(&str, u32, &str); 3] = [
-    ("sock_send_length", 3, "requests sent and responses served"),
-    ("sock_recv_length", 3, "requests served and responses read"),
-    (
-        "inet_sock_set_state",
-        3,
-        "exchanges cut off by the end of a TCP connection",
-    ),
+/// A tracepoint and the program for it, of the same name.
+pub struct Wanted {
+    /// The kernel's name for it.
+    pub name: &'static str,
+    /// Arguments that the program reads, without the first, which is the tracepoint's own.
+    args: u32,
+    /// What the user loses without it.
+    pub gives: &'static str,
+    /// Without it there is nothing to see.
+    pub required: bool,
+}
+
+/// What this object attaches to.
+pub const WANTED: [Wanted; 3] = [
+    Wanted {
+        name: "sock_send_length",
+        args: 3,
+        gives: "requests sent and responses served",
+        required: true,
+    },
+    Wanted {
+        name: "sock_recv_length",
+        args: 3,
+        gives: "requests served and responses read",
+        required: true,
+    },
+    Wanted {
+        name: "inet_sock_set_state",
+        args: 3,
+        gives: "exchanges that the end of a TCP connection cuts off, and responses that it ends",
+        required: false,
+    },
 ];
+
+impl Wanted {
+    /// Why this kernel cannot have it, in words.
+    fn missing(&self, btf: &Btf) -> Option<String> {
+        match btf.tracepoint_args(self.name) {
+            None => Some("this kernel has no such tracepoint".into()),
+            Some(n) if n < self.args => Some(format!(
+                "this kernel's tracepoint has {n} arguments, {} are needed",
+                self.args
+            )),
+            Some(_) => None,
+        }
+    }
+}
 
 /// The socket programs, running. They are detached when this is dropped, or its process ends.
 pub struct SocketPrograms {
@@ -91,9 +128,18 @@ impl SocketPrograms {
             return Err(SocketError::NoObject);
         }
         let btf = Btf::of_running_kernel()?;
-        for (name, args, _) in HOOKS {
-            if btf.tracepoint_args(name).is_none_or(|n| n < args) {
-                return Err(SocketError::NoTracepoint(name));
+        let mut hooks: Vec<Hook> = WANTED
+            .iter()
+            .map(|wanted| Hook {
+                name: wanted.name,
+                kind: "tp_btf",
+                gives: wanted.gives,
+                failure: wanted.missing(&btf),
+            })
+            .collect();
+        for (wanted, hook) in WANTED.iter().zip(&hooks) {
+            if wanted.required && hook.failure.is_some() {
+                return Err(SocketError::NoTracepoint(wanted.name));
             }
         }
         let offsets = Layout(super::offsets::from_btf(&btf)?);
@@ -109,33 +155,32 @@ impl SocketPrograms {
             .map_max_entries("RECORDS", ring_bytes)
             .load(OBJECT)
             .map_err(|e| refused("creating maps", &e))?;
-        let mut hooks = Vec::new();
-        for (name, _, gives) in HOOKS {
-            let program: &mut BtfTracePoint = ebpf
-                .program_mut(name)
-                .ok_or_else(|| refused("finding a program", &name))?
-                .try_into()
-                .map_err(|e| refused("finding a program", &e))?;
-            program
-                .load(name, &kernel_btf)
-                .map_err(|e| refused("loading a program", &e))?;
-            hooks.push(Hook {
-                name,
-                kind: "tp_btf",
-                gives,
-                failure: None,
-            });
-        }
         // All are loaded before any is attached: no half of a conversation is seen.
-        for (name, ..) in HOOKS {
-            let program: &mut BtfTracePoint = ebpf
-                .program_mut(name)
-                .ok_or_else(|| refused("finding a program", &name))?
-                .try_into()
-                .map_err(|e| refused("finding a program", &e))?;
-            program
-                .attach()
-                .map_err(|e| refused("attaching a program", &e))?;
+        for attach in [false, true] {
+            for (wanted, hook) in WANTED.iter().zip(&mut hooks) {
+                if hook.failure.is_some() {
+                    continue;
+                }
+                let done = program(&mut ebpf, wanted.name).and_then(|program| {
+                    if attach {
+                        let attached = program.attach();
+                        attached
+                            .map(drop)
+                            .map_err(|e| refused("attaching a program", &e))
+                    } else {
+                        let loaded = program.load(wanted.name, &kernel_btf);
+                        loaded.map_err(|e| refused("loading a program", &e))
+                    }
+                });
+                match done {
+                    Ok(()) => {}
+                    Err(error) if wanted.required => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(hook = wanted.name, %error, lost = wanted.gives, "not attached");
+                        hook.failure = Some(error.to_string());
+                    }
+                }
+            }
         }
         let records = take(&mut ebpf, "RECORDS")?;
         let records = RingBuf::try_from(records).map_err(|e| refused("opening a map", &e))?;
@@ -183,12 +228,12 @@ impl SocketPrograms {
     /// The kernel's figures of each program.
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, super::info::ProgramFigures)> {
-        HOOKS
+        WANTED
             .iter()
-            .filter_map(|(name, ..)| {
-                let program: &BtfTracePoint = self.ebpf.program(name)?.try_into().ok()?;
+            .filter_map(|wanted| {
+                let program: &BtfTracePoint = self.ebpf.program(wanted.name)?.try_into().ok()?;
                 let fd = program.fd().ok()?;
-                Some((*name, figures(fd.as_fd()).ok()?))
+                Some((wanted.name, figures(fd.as_fd()).ok()?))
             })
             .collect()
     }
@@ -226,13 +271,23 @@ impl SocketPrograms {
     }
 }
 
+fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    name: &'static str,
+) -> Result<&'a mut BtfTracePoint, SocketError> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| refused("finding a program", &name))?
+        .try_into()
+        .map_err(|e| refused("finding a program", &e))
+}
+
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SocketError> {
     ebpf.take_map(name)
         .ok_or_else(|| refused("finding a map", &name))
 }
 
 fn refused(what: &'static str, error: &dyn std::fmt::Display) -> SocketError {
-    let text = error_chain(error);
+    let text = error.to_string();
     let hint = if text.contains("Operation not permitted") || text.contains("os error 1)") {
         "; hark needs root, or the capabilities BPF and PERFMON"
     } else if text.contains("Cannot allocate memory") || text.contains("os error 12)") {
@@ -248,8 +303,4 @@ fn refused(what: &'static str, error: &dyn std::fmt::Display) -> SocketError {
         .map_or(text.as_str(), |(at, _)| &text[at..])
         .to_owned();
     SocketError::Refused { what, detail, hint }
-}
-
-fn error_chain(error: &dyn std::fmt::Display) -> String {
-    error.to_string()
 }

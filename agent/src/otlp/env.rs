@@ -23,7 +23,7 @@ pub enum OtlpConfigError {
     Value {
         /// The variable that was read.
         variable: String,
-        /// Its value, without credentials, cut at [`SHOWN`] characters.
+        /// Its value, without credentials, cut at 200 characters.
         value: String,
         /// What would have been accepted.
         accepted: String,

@@ -72,8 +72,8 @@ impl Exporter {
         // Both clients spawn tasks.
         let _within = runtime.enter();
         let transport = match config.protocol {
-            Protocol::Grpc => Transport::Grpc(GrpcTransport::new(&config)?),
-            Protocol::HttpProtobuf => Transport::Http(HttpTransport::new(&config)?),
+            Protocol::Grpc => Transport::Grpc(Box::new(GrpcTransport::new(&config)?)),
+            Protocol::HttpProtobuf => Transport::Http(Box::new(HttpTransport::new(&config)?)),
         };
         let queue = Arc::new(Queue::new(&config.batching));
         let counters = Counters::new();
@@ -176,6 +176,12 @@ impl Exporter {
     #[must_use]
     pub fn dropped(&self, reason: DropReason) -> u64 {
         self.counters.dropped(reason).get()
+    }
+
+    /// Requests that repeated an earlier one.
+    #[must_use]
+    pub fn retries(&self) -> u64 {
+        self.counters.retries.get()
     }
 
     /// Spans that wait, or are being exported.

@@ -18,6 +18,8 @@ const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Expor
 
 /// A connection that is made when it is first needed, and again when it is lost.
 pub(super) struct GrpcTransport {
+    endpoint: Endpoint,
+    compression: Compression,
     client: tonic::client::Grpc<Channel>,
     metadata: MetadataMap,
 }
@@ -37,15 +39,17 @@ impl GrpcTransport {
                 .tls_config(Tls::read(config)?.tonic())
                 .map_err(setup)?;
         }
-        let mut client = tonic::client::Grpc::new(endpoint.connect_lazy())
-            .max_decoding_message_size(MAX_RESPONSE_BYTES);
-        if config.compression == Compression::Gzip {
-            client = client.send_compressed(CompressionEncoding::Gzip);
-        }
         Ok(Self {
-            client,
+            client: client(&endpoint, config.compression),
+            endpoint,
+            compression: config.compression,
             metadata: MetadataMap::from_headers(config.headers.clone()),
         })
+    }
+
+    /// Gives the connection up; the next attempt makes another.
+    pub(super) fn reset(&mut self) {
+        self.client = client(&self.endpoint, self.compression);
     }
 
     /// One attempt to send an encoded `ExportTraceServiceRequest` of `spans` spans.
@@ -60,6 +64,15 @@ impl GrpcTransport {
             Ok(response) => Answer::from_success(response.get_ref(), spans),
             Err(status) => Answer::from_grpc(&status),
         }
+    }
+}
+
+fn client(endpoint: &Endpoint, compression: Compression) -> tonic::client::Grpc<Channel> {
+    let client = tonic::client::Grpc::new(endpoint.connect_lazy())
+        .max_decoding_message_size(MAX_RESPONSE_BYTES);
+    match compression {
+        Compression::None => client,
+        Compression::Gzip => client.send_compressed(CompressionEncoding::Gzip),
     }
 }
 

@@ -92,7 +92,8 @@ impl HttpTransport {
             Err(error) if error.is::<http_body_util::LengthLimitError>() => {
                 return Answer::malformed("the answer is longer than 4 MiB");
             }
-            // Success was said, so the spans were taken; but what was not cannot be known.
+            // The status said success, so a repetition could double spans; how many were rejected
+            // cannot be known.
             Err(error) => {
                 return Answer::malformed(format!("the answer broke off: {}", chain(&*error)));
             }

@@ -22,8 +22,8 @@ use super::resource::Host;
 
 /// How requests travel.
 pub(super) enum Transport {
-    Grpc(GrpcTransport),
-    Http(HttpTransport),
+    Grpc(Box<GrpcTransport>),
+    Http(Box<HttpTransport>),
 }
 
 impl Transport {
@@ -39,6 +39,16 @@ impl Transport {
         match self {
             Self::Grpc(grpc) => grpc.send(body, spans).await,
             Self::Http(http) => http.send(body, spans).await,
+        }
+    }
+
+    /// Called after an attempt without an answer: the connection may be dead without knowing, as
+    /// when the collector's machine is gone.
+    fn reset(&mut self) {
+        match self {
+            Self::Grpc(grpc) => grpc.reset(),
+            // HTTP/1 closes the connection of a request that is given up.
+            Self::Http(_) => {}
         }
     }
 }
@@ -120,16 +130,27 @@ impl Sender {
         }
         let body = self.transport.prepare(encoded);
         let mut backoff = Backoff::new(&self.retrying);
+        let mut earlier = None;
         loop {
             let started = Instant::now();
-            let limit = self.timeout.min(end.saturating_duration_since(started));
-            let answer = timeout(limit, self.transport.send(body.clone(), spans))
-                .await
-                .unwrap_or_else(|_| Answer::Retry {
-                    after: None,
-                    reason: DropReason::Timeout,
-                    message: format!("no answer within {limit:?}"),
-                });
+            let left = end.saturating_duration_since(started);
+            let limit = self.timeout.min(left);
+            let answer = match timeout(limit, self.transport.send(body.clone(), spans)).await {
+                Ok(answer) => answer,
+                Err(_) => {
+                    self.transport.reset();
+                    // An attempt that the end of the batch's time cut short says nothing new.
+                    let (reason, message) =
+                        earlier.filter(|_| left < self.timeout).unwrap_or_else(|| {
+                            (DropReason::Timeout, format!("no answer in {limit:?}"))
+                        });
+                    Answer::Retry {
+                        after: None,
+                        reason,
+                        message,
+                    }
+                }
+            };
             self.counters
                 .attempts
                 .observe(started.elapsed().as_secs_f64());
@@ -156,6 +177,7 @@ impl Sender {
                         "export is repeated"
                     );
                     sleep(pause).await;
+                    earlier = Some((reason, message));
                     self.counters.retries.inc();
                 }
             }

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::io;
 
+use super::counts::Counts;
 use super::histogram::{Bound, DURATION, Histogram, SIZE};
-use super::store::{Counts, Snapshot};
+use super::store::Snapshot;
 use super::{Red, Role};
 use crate::telemetry::page::{Family, Kind, Page, Section};
 

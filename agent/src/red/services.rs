@@ -42,20 +42,32 @@ impl ServiceName {
 
 fn limited(text: &Arc<str>) -> Arc<str> {
     if text.len() <= LONGEST_NAME {
-        Arc::clone(text)
-    } else {
-        text[..text.floor_char_boundary(LONGEST_NAME)].into()
+        return Arc::clone(text);
     }
+    let mut end = LONGEST_NAME;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].into()
 }
 
 /// The services whose processes were seen.
 #[derive(Debug, Default)]
 pub(crate) struct Services {
-    processes: HashMap<usize, (Weak<Service>, ServiceId)>,
+    /// By address.
+    processes: HashMap<usize, Process>,
     ids: HashMap<ServiceName, ServiceId>,
     named: HashMap<ServiceId, Named>,
     next: u64,
     swept: usize,
+}
+
+#[derive(Debug)]
+struct Process {
+    service: Weak<Service>,
+    id: ServiceId,
+    /// It stays known until it is swept, so that what is told of it late does not revive it.
+    gone: bool,
 }
 
 #[derive(Debug)]
@@ -68,8 +80,8 @@ impl Services {
     /// The number of a process's service; remembers the process.
     pub(crate) fn id(&mut self, service: &Arc<Service>) -> ServiceId {
         let address = Arc::as_ptr(service).addr();
-        if let Some((_, id)) = self.processes.get(&address) {
-            return *id;
+        if let Some(process) = self.processes.get(&address) {
+            return process.id;
         }
         let name = ServiceName::of(service);
         let id = match self.ids.get(&name) {
@@ -85,8 +97,12 @@ impl Services {
         if let Some(named) = self.named.get_mut(&id) {
             named.processes += 1;
         }
-        self.processes
-            .insert(address, (Arc::downgrade(service), id));
+        let process = Process {
+            service: Arc::downgrade(service),
+            id,
+            gone: false,
+        };
+        self.processes.insert(address, process);
         id
     }
 
@@ -102,8 +118,11 @@ impl Services {
 
     /// A process is gone.
     pub(crate) fn gone(&mut self, service: &Arc<Service>) {
-        if let Some((_, id)) = self.processes.remove(&Arc::as_ptr(service).addr()) {
-            self.leave(id);
+        let process = self.processes.get_mut(&Arc::as_ptr(service).addr());
+        if let Some(process) = process.filter(|process| !process.gone) {
+            process.gone = true;
+            let id = process.id;
+            leave(&mut self.named, id);
         }
     }
 
@@ -115,23 +134,28 @@ impl Services {
 
     /// Lets go of the processes that nobody else remembers.
     pub(crate) fn sweep(&mut self) {
-        let dead: Vec<usize> = self
-            .processes
-            .iter()
-            .filter(|(_, (service, _))| service.strong_count() == 0)
-            .map(|(address, _)| *address)
-            .collect();
-        for address in dead {
-            if let Some((_, id)) = self.processes.remove(&address) {
-                self.leave(id);
+        let Self {
+            processes, named, ..
+        } = self;
+        processes.retain(|_, process| {
+            let stays = process.service.strong_count() > 0;
+            if !stays && !process.gone {
+                leave(named, process.id);
             }
-        }
+            stays
+        });
         self.swept = self.processes.len();
     }
 
     /// Forgets the services without a process for which `keep` is false.
     pub(crate) fn retain(&mut self, keep: impl Fn(ServiceId) -> bool) {
-        let Self { ids, named, .. } = self;
+        let Self {
+            processes,
+            ids,
+            named,
+            ..
+        } = self;
+        let before = named.len();
         named.retain(|id, named| {
             let stays = named.processes > 0 || keep(*id);
             if !stays {
@@ -139,6 +163,9 @@ impl Services {
             }
             stays
         });
+        if named.len() < before {
+            processes.retain(|_, process| named.contains_key(&process.id));
+        }
     }
 
     /// Whether no process and no service is remembered.
@@ -146,11 +173,12 @@ impl Services {
     pub(crate) fn is_empty(&self) -> bool {
         self.processes.is_empty() && self.ids.is_empty() && self.named.is_empty()
     }
+}
 
-    fn leave(&mut self, id: ServiceId) {
-        if let Some(named) = self.named.get_mut(&id) {
-            named.processes -= 1;
-        }
+/// A process of the service is gone.
+fn leave(named: &mut HashMap<ServiceId, Named>, id: ServiceId) {
+    if let Some(named) = named.get_mut(&id) {
+        named.processes -= 1;
     }
 }
 
@@ -186,18 +214,32 @@ mod tests {
         services.sweep();
         assert!(services.is_live(id));
         services.gone(&two);
+        services.gone(&two);
         assert!(!services.is_live(id));
+        assert_eq!(services.id(&two), id);
+        assert!(!services.is_live(id), "late news do not revive it");
         services.retain(|kept| kept == id);
-        assert_eq!(
-            services.id(&two),
-            id,
-            "kept by the caller, so it is the same"
-        );
-        services.gone(&two);
-        services.gone(&two);
+        assert!(services.name(id).is_some());
+        let three = service("shop", 3);
+        assert_eq!(services.id(&three), id, "kept by the caller");
+        drop((two, three));
+        services.sweep();
+        assert!(!services.is_live(id));
         services.retain(|_| false);
-        assert_eq!(services.name(id), None);
-        assert_ne!(services.id(&two), id);
+        assert!(services.is_empty());
+    }
+
+    #[test]
+    fn a_process_that_was_forgotten_too_early_is_a_new_service() {
+        let mut services = Services::default();
+        let shop = service("shop", 1);
+        let id = services.id(&shop);
+        services.gone(&shop);
+        services.retain(|_| false);
+        assert!(services.is_empty());
+        let again = services.id(&shop);
+        assert_ne!(again, id);
+        assert!(services.is_live(again) && services.name(again).is_some());
     }
 
     #[test]

@@ -5,20 +5,15 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hashbrown::HashTable;
-use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::gauge::Gauge;
-use prometheus_client::registry::Registry;
-
-use super::histogram::{DURATION, Durations, SIZE, Sizes};
-use super::labels::{ActiveKey, Key, OVERFLOW, OwnedKey, Target};
+use super::counts::{Counts, SERIES_PER_SET};
+use super::labels::{ActiveKey, Key, OVERFLOW, OwnedKey};
+use super::metrics::StoreMetrics;
 use super::services::{ServiceId, Services};
+use super::target::Target;
 use crate::config::Metrics;
 use crate::exchange::{Exchange, Method, Role};
 use crate::identity::Service;
-
-/// Series that each label set of exchanges takes: one per histogram of [`Counts`].
-const SERIES_PER_SET: usize = 4;
+use hashbrown::HashTable;
 
 /// Different addresses and ports that one service's clients may go to by name; what is beyond is
 /// `other`. A crawler or a forward proxy would otherwise fill the table.
@@ -29,33 +24,6 @@ type Address = (Option<Box<str>>, Option<u16>);
 
 /// Label sets copied under one hold of the lock: some tens of microseconds.
 const COPY_PART: usize = 256;
-
-/// What the exchanges of one label set add up to.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Counts {
-    pub(super) duration: Durations,
-    pub(super) first_byte: Durations,
-    pub(super) request_size: Sizes,
-    pub(super) response_size: Sizes,
-}
-
-impl Counts {
-    fn observe(&mut self, exchange: &Exchange) {
-        self.duration.observe(&DURATION, exchange.duration_ns());
-        if let Some(first) = exchange.first_response_ns {
-            self.first_byte
-                .observe(&DURATION, first.saturating_sub(exchange.start_ns));
-        }
-        if let Some(bytes) = exchange.request_body_bytes {
-            self.request_size.observe(&SIZE, bytes);
-        }
-        // Without a response there is no response body, not an empty one.
-        if exchange.status.is_some() {
-            self.response_size
-                .observe(&SIZE, exchange.response_body_bytes);
-        }
-    }
-}
 
 /// When a series was last used.
 #[derive(Clone, Copy, Debug)]
@@ -115,40 +83,6 @@ pub(super) struct Snapshot {
     pub(super) active: Vec<Line<i64>>,
     /// The next place to copy.
     next: usize,
-}
-
-/// What the store says of itself; clones count together.
-#[derive(Clone, Debug, Default)]
-pub(super) struct StoreMetrics {
-    pub(super) series: Gauge,
-    pub(super) overflow: Counter,
-    pub(super) addresses: Counter,
-    pub(super) expired: Counter,
-}
-
-impl StoreMetrics {
-    pub(super) fn register(&self, registry: &mut Registry) {
-        registry.register(
-            "hark_series",
-            "Series of request metrics held; a histogram is one",
-            self.series.clone(),
-        );
-        registry.register(
-            "hark_series_overflow",
-            "Exchanges and active requests that went to the overflow series because the limit was reached",
-            self.overflow.clone(),
-        );
-        registry.register(
-            "hark_series_expired",
-            "Series let go because their service was gone",
-            self.expired.clone(),
-        );
-        registry.register(
-            "hark_server_addresses_beyond_limit",
-            "Client exchanges whose server_address is other because their service has reached its number of addresses",
-            self.addresses.clone(),
-        );
-    }
 }
 
 #[derive(Debug)]

@@ -340,7 +340,8 @@ fn a_request_under_way_keeps_its_gauge() {
     red.expire(start + 100 * MINUTE);
     assert_eq!(held(&red), 1);
     red.ended(&shop, Role::Server, &Method::Get, None);
-    drop(shop);
+    red.expire(start + 109 * MINUTE);
+    assert_eq!(held(&red), 1, "its end was not scraped");
     red.expire(start + 110 * MINUTE);
     assert_eq!(held(&red), 0);
 }

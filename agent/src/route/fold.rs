@@ -84,7 +84,8 @@ fn is_name(segment: &str) -> bool {
     let bytes = segment.as_bytes();
     let has_digit = bytes.iter().any(u8::is_ascii_digit);
     let numeric = |byte: &u8| byte.is_ascii_digit() || b"+,-._:".contains(byte);
-    !(has_digit && bytes.iter().all(numeric)) && !begins_with_date(bytes)
+    let is_number = has_digit && bytes.iter().all(numeric);
+    !is_number && !begins_with_date(bytes)
 }
 
 /// `2024-01-31` and what follows it (RFC 3339).

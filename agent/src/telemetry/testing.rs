@@ -69,24 +69,23 @@ pub(crate) fn parse(page: &str, format: Format) -> Samples {
 }
 
 fn check_histograms(samples: &Samples) {
-    for ((name, labels), count) in samples {
-        let Some(base) = name.strip_suffix("_count") else {
-            continue;
-        };
-        let mut buckets: Vec<(f64, u64)> = samples
-            .iter()
-            .filter(|((name, _), _)| *name == format!("{base}_bucket"))
-            .filter_map(|((_, bucket), value)| {
-                let mut bucket = bucket.clone();
-                let le = bucket.remove("le").unwrap();
-                (bucket == *labels).then(|| (le.parse().unwrap(), value.parse().unwrap()))
-            })
-            .collect();
+    let mut buckets: BTreeMap<_, Vec<(f64, u64)>> = BTreeMap::new();
+    for ((name, labels), value) in samples {
+        if let Some(base) = name.strip_suffix("_bucket") {
+            let mut labels = labels.clone();
+            let le = labels.remove("le").unwrap().parse().unwrap();
+            let histogram = buckets.entry((base.to_owned(), labels)).or_default();
+            histogram.push((le, value.parse().unwrap()));
+        }
+    }
+    for ((base, labels), mut buckets) in buckets {
         buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-        assert!(buckets.is_sorted_by_key(|(_, count)| *count), "{name}");
-        let last = buckets.last().expect(name);
-        assert!(last.0.is_infinite() && last.1.to_string() == *count);
-        assert!(samples.contains_key(&(format!("{base}_sum"), labels.clone())));
+        assert!(buckets.is_sorted_by_key(|(_, count)| *count), "{base}");
+        let (le, last) = buckets[buckets.len() - 1];
+        assert!(le.is_infinite(), "{base}");
+        let count = &samples[&(format!("{base}_count"), labels.clone())];
+        assert_eq!(last.to_string(), *count, "{base}");
+        assert!(samples.contains_key(&(format!("{base}_sum"), labels)));
     }
 }
 

@@ -1,5 +1,6 @@
 //! What one reading of the page says of services and of loss.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -56,6 +57,14 @@ pub struct Snapshot {
     pub losses: BTreeMap<String, f64>,
 }
 
+/// The series that the line before belonged to.
+struct Last<'a> {
+    role: Role,
+    /// Labels without `le`, sorted.
+    labels: Vec<(&'a str, Cow<'a, str>)>,
+    key: (ServiceKey, String),
+}
+
 /// Why a page cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SnapshotError {
@@ -91,14 +100,15 @@ impl Snapshot {
             active: HashMap::new(),
             losses: BTreeMap::new(),
         };
+        let mut last = None;
         for sample in samples(page) {
             let sample = sample?;
             match sample.name {
                 "http_server_request_duration_seconds_bucket" => {
-                    snapshot.bucket(&sample, Role::Server)?;
+                    last = Some(snapshot.bucket(sample, Role::Server, last)?);
                 }
                 "http_client_request_duration_seconds_bucket" => {
-                    snapshot.bucket(&sample, Role::Client)?;
+                    last = Some(snapshot.bucket(sample, Role::Client, last)?);
                 }
                 "http_server_active_requests" => snapshot.active(&sample, Role::Server),
                 "http_client_active_requests" => snapshot.active(&sample, Role::Client),
@@ -118,7 +128,14 @@ impl Snapshot {
         Ok(snapshot)
     }
 
-    fn bucket(&mut self, sample: &Sample<'_>, role: Role) -> Result<(), SnapshotError> {
+    /// Takes one bucket. The lines of a series follow each other, nearly always: `last`, the one
+    /// before, saves making the key of each.
+    fn bucket<'a>(
+        &mut self,
+        mut sample: Sample<'a>,
+        role: Role,
+        last: Option<Last<'a>>,
+    ) -> Result<Last<'a>, SnapshotError> {
         let bound = match sample.label("le") {
             Some("+Inf") => Some(f64::INFINITY),
             Some(text) => text.parse().ok().filter(|bound: &f64| bound.is_finite()),
@@ -128,24 +145,32 @@ impl Snapshot {
             metric: duration_metric(role).into(),
             reason: "one has no bound",
         })?;
-        let count = count(sample)?;
-        let mut labels: Vec<_> = sample
+        let count = count(&sample)?;
+        sample
             .labels
-            .iter()
-            .filter(|(name, value)| *name != "le" && !value.is_empty())
-            .collect();
-        labels.sort_unstable();
-        // Debug form quotes and escapes, so that different labels never give the same text.
-        let key = format!("{labels:?}");
-        let series = self
-            .series
-            .entry((service(sample, role), key))
-            .or_insert_with(|| Series {
-                is_error: sample.label("error_type").is_some(),
-                buckets: Vec::new(),
-            });
-        series.buckets.push((bound, count));
-        Ok(())
+            .retain(|(name, value)| *name != "le" && !value.is_empty());
+        sample.labels.sort_unstable();
+        let last = match last {
+            Some(last) if last.role == role && last.labels == sample.labels => last,
+            _ => Last {
+                role,
+                // Debug form quotes and escapes, so that different labels never give the same text.
+                key: (service(&sample, role), format!("{:?}", sample.labels)),
+                labels: sample.labels,
+            },
+        };
+        let is_error = || last.labels.iter().any(|(name, _)| *name == "error_type");
+        match self.series.get_mut(&last.key) {
+            Some(series) => series.buckets.push((bound, count)),
+            None => {
+                let series = Series {
+                    is_error: is_error(),
+                    buckets: vec![(bound, count)],
+                };
+                self.series.insert(last.key.clone(), series);
+            }
+        }
+        Ok(last)
     }
 
     fn active(&mut self, sample: &Sample<'_>, role: Role) {
@@ -195,7 +220,12 @@ fn loss_name(metric: &str) -> Option<&str> {
     metric
         .strip_prefix("hark_")
         .and_then(|name| name.strip_suffix("_total"))
-        .filter(|name| name.ends_with("_lost") || name.ends_with("_dropped"))
+        .filter(|name| {
+            name.ends_with("_lost")
+                || name.ends_with("_dropped")
+                // What the kernel did not hand over, and what was handed over but is no record.
+                || matches!(*name, "events_skipped" | "record_decode_errors")
+        })
 }
 
 fn service(sample: &Sample<'_>, role: Role) -> ServiceKey {
@@ -234,6 +264,7 @@ mod tests {
              http_client_active_requests{service_name=\"a\",service_namespace=\"n\",url_scheme=\"http\"} 1\n\
              hark_exchanges_lost_total{reason=\"ring_full\",cpu=\"0\"} 3\n\
              hark_exchanges_lost_total{reason=\"ring_full\",cpu=\"1\"} 4\n\
+             hark_events_skipped_total{hook=\"sock_recv_length\"} 2\n\
              hark_spans_dropped_total 0\n\
              hark_exchanges_total{role=\"server\"} 7\n# EOF\n",
         )
@@ -258,6 +289,7 @@ mod tests {
         assert_eq!(
             snapshot.losses,
             BTreeMap::from([
+                ("events skipped".to_owned(), 2.0),
                 ("exchanges lost (ring_full)".to_owned(), 7.0),
                 ("spans dropped".to_owned(), 0.0),
             ])

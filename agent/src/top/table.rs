@@ -33,7 +33,7 @@ pub(super) fn render(summary: &Summary, target: &str, width: usize) -> Vec<Strin
         .max()
         .unwrap_or(0)
         .max("SERVICE".len());
-    let columns = fitting_columns(width, wanted.min(24).max(NAME));
+    let columns = fitting_columns(width, wanted.clamp(NAME, 24));
     let taken: usize = columns.iter().map(|index| COLUMNS[*index].1 + GAP).sum();
     let name_width = wanted.min(width.saturating_sub(taken)).max(1);
 

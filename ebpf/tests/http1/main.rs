@@ -3,6 +3,8 @@
 //! [`tape`] plays the kernel: it feeds system calls and keeps the records. [`model`] makes
 //! conversations whose truth is known because it wrote them.
 
+#![expect(unreachable_pub, reason = "a test binary has no outside")]
+
 mod hostile;
 mod loss;
 mod model;

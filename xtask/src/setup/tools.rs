@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::process;
 use crate::setup::compiler::major_minor;
@@ -165,33 +165,35 @@ impl Minimum {
     }
 }
 
-/// Installs what apt has in a usable version, and fails by name over the rest.
+/// Installs what apt has in a usable version, and names the rest.
 pub(super) fn install(tools: &[&Tool]) -> Result<()> {
-    let names = |tools: &[&Tool]| tools.iter().map(|tool| tool.package).collect::<Vec<_>>();
-    let root = rustix::process::geteuid().is_root();
-    if root && on_path("apt-get") {
+    if rustix::process::geteuid().is_root() && on_path("apt-get") {
         apt::update()?;
     }
     let (usable, unusable): (Vec<&Tool>, Vec<&Tool>) = tools.iter().partition(|tool| {
-        let Some(candidate) = apt::candidate(tool.package) else {
-            return false;
-        };
-        tool.minimum
-            .as_ref()
-            .is_none_or(|minimum| major_minor(&candidate) >= major_minor(minimum.version))
+        let candidate = apt::candidate(tool.package);
+        candidate.is_some_and(|candidate| match &tool.minimum {
+            Some(minimum) => major_minor(&candidate) >= major_minor(minimum.version),
+            None => true,
+        })
     });
-    if !usable.is_empty() {
-        apt::install(&names(&usable))?;
-        for service in usable.iter().filter_map(|tool| tool.service) {
-            apt::keep_stopped(service)
-                .with_context(|| format!("{service} was installed and may be running"))?;
-        }
-    }
-    if !unusable.is_empty() {
-        bail!(
-            "apt has no usable version of {}; install it by other means",
-            names(&unusable).join(" ")
+    for tool in unusable {
+        let version = match &tool.minimum {
+            Some(minimum) => format!(" {} or later", minimum.version),
+            None => String::new(),
+        };
+        eprintln!(
+            "setup: apt has no {}{version}; install it by other means",
+            tool.package
         );
+    }
+    if usable.is_empty() {
+        return Ok(());
+    }
+    apt::install(&usable.iter().map(|tool| tool.package).collect::<Vec<_>>())?;
+    for service in usable.iter().filter_map(|tool| tool.service) {
+        apt::keep_stopped(service)
+            .with_context(|| format!("{service} was installed and may be running"))?;
     }
     Ok(())
 }

@@ -70,8 +70,9 @@ pub(super) fn describe(clues: &Clues<'_>) -> Program {
     let executable = exe.clone().or_else(|| typed.map(str::to_owned));
     let known = exe.as_deref().or(typed);
 
-    let multiprocessing = known.is_some_and(|k| tables::interpreter(k).is_some())
-        && args.iter().any(|a| tables::CHILD_MARKERS.contains(a));
+    let helper = args
+        .iter()
+        .any(|arg| tables::HELPER_CODE.iter().any(|code| arg.starts_with(code)));
     let judged = judge(known, typed, &args, place);
     let (name, source) = judged
         .and_then(|(name, source)| Some((text::name(&name)?, source)))
@@ -80,7 +81,7 @@ pub(super) fn describe(clues: &Clues<'_>) -> Program {
     Program {
         name,
         executable: executable.and_then(|e| text::name(&e)),
-        of_parent: multiprocessing && source == NameSource::Executable,
+        of_parent: helper && source == NameSource::Executable,
         source,
     }
 }

@@ -121,6 +121,10 @@ pub(super) fn executable(base: &str, args: &[&str], place: Place<'_>) -> String 
 
 /// A script, by its path or address.
 pub(super) fn script(path: &str, place: Place<'_>) -> Option<String> {
+    // An open file has a number, no name: `bash <(…)`, `python3 /proc/self/fd/3`.
+    if path.starts_with("/dev/") || path.starts_with("/proc/") {
+        return None;
+    }
     // `npm:cowsay@1`, `jsr:@std/http/file-server` (Deno).
     if let Some(package) = path
         .strip_prefix("npm:")

@@ -1,0 +1,248 @@
+//! Looks at the host: what the agent would find if it were started now.
+
+use std::fs;
+use std::io;
+use std::net::TcpListener;
+use std::path::Path;
+
+use super::{Finding, Report, State};
+use crate::config::Config;
+use crate::kernel::btf::Btf;
+use crate::kernel::socket::{SocketPrograms, WANTED};
+use crate::lock::{Lock, LockError, run_dir};
+use crate::otlp::OtlpConfig;
+
+/// A capability, its number in `linux/capability.h`, and what it is for.
+struct Capability {
+    name: &'static str,
+    number: u32,
+    lost: &'static str,
+    required: bool,
+}
+
+const CAPABILITIES: [Capability; 4] = [
+    Capability {
+        name: "CAP_BPF",
+        number: 39,
+        lost: "everything: the kernel programs cannot be loaded",
+        required: true,
+    },
+    Capability {
+        name: "CAP_PERFMON",
+        number: 38,
+        lost: "everything: the kernel programs may not read memory",
+        required: true,
+    },
+    Capability {
+        name: "CAP_SYS_PTRACE",
+        number: 19,
+        lost: "names of services that are set in the environment of other users' processes",
+        required: false,
+    },
+    Capability {
+        name: "CAP_DAC_READ_SEARCH",
+        number: 2,
+        lost: "names of containers, which are read from their runtime's files",
+        required: false,
+    },
+];
+
+/// Everything that can be known without a request. Attaches the kernel programs for a moment.
+#[must_use]
+pub fn examine(config: &Config) -> Report {
+    let mut findings = vec![kernel()];
+    findings.extend(capabilities());
+    findings.extend(hooks(config));
+    findings.push(proc_root(&config.proc_root));
+    findings.push(cgroups());
+    findings.extend(endpoints(config));
+    Report { findings }
+}
+
+fn kernel() -> Finding {
+    let release = rustix::system::uname()
+        .release()
+        .to_string_lossy()
+        .into_owned();
+    match Btf::of_running_kernel().and_then(|btf| crate::kernel::offsets::from_btf(&btf)) {
+        Ok(_) => Finding::works(
+            "kernel",
+            "type information",
+            format!("Linux {release}; all fields that hark reads are there"),
+        ),
+        Err(error) => Finding::broken(
+            "kernel",
+            "type information",
+            State::Fails,
+            error.to_string(),
+            "everything",
+        ),
+    }
+}
+
+fn capabilities() -> Vec<Finding> {
+    const GROUP: &str = "capabilities";
+    let effective = fs::read_to_string("/proc/self/status")
+        .ok()
+        .and_then(|status| {
+            let line = status
+                .lines()
+                .find_map(|line| line.strip_prefix("CapEff:"))?;
+            u64::from_str_radix(line.trim(), 16).ok()
+        });
+    let Some(effective) = effective else {
+        return vec![Finding::broken(
+            GROUP,
+            "CapEff",
+            State::Degraded,
+            "cannot be read from /proc/self/status",
+            "nothing but this answer",
+        )];
+    };
+    // What came with CAP_BPF and CAP_PERFMON in Linux 5.8 was CAP_SYS_ADMIN's before, and still is.
+    let admin = effective >> 21 & 1 != 0;
+    CAPABILITIES
+        .iter()
+        .map(|capability| {
+            let held = effective >> capability.number & 1 != 0;
+            if held || admin && capability.required {
+                let how = if held {
+                    "held"
+                } else {
+                    "held by CAP_SYS_ADMIN"
+                };
+                return Finding::works(GROUP, capability.name, how);
+            }
+            let state = if capability.required {
+                State::Fails
+            } else {
+                State::Degraded
+            };
+            Finding::broken(GROUP, capability.name, state, "not held", capability.lost)
+                .remedy("run as root, or grant it")
+        })
+        .collect()
+}
+
+fn hooks(config: &Config) -> Vec<Finding> {
+    const GROUP: &str = "hooks";
+    let loaded = SocketPrograms::load(
+        config.ring_buffer_bytes,
+        config.capture.unix,
+        std::process::id(),
+    );
+    match loaded {
+        Ok((programs, _)) => programs
+            .hooks
+            .iter()
+            .map(|hook| match &hook.failure {
+                None => Finding::works(GROUP, hook.name, format!("{}: {}", hook.kind, hook.gives)),
+                Some(why) => {
+                    Finding::broken(GROUP, hook.name, State::Degraded, why.clone(), hook.gives)
+                }
+            })
+            .collect(),
+        // One reason for all of them: none is attached without the others.
+        Err(error) => WANTED
+            .iter()
+            .map(|wanted| {
+                Finding::broken(
+                    GROUP,
+                    wanted.name,
+                    State::Fails,
+                    error.to_string(),
+                    wanted.gives,
+                )
+            })
+            .collect(),
+    }
+}
+
+fn proc_root(root: &Path) -> Finding {
+    const NAME: &str = "processes";
+    match fs::metadata(root.join("1/stat")) {
+        Ok(_) => Finding::works("host", NAME, format!("{} shows them", root.display())),
+        Err(error) => Finding::broken(
+            "host",
+            NAME,
+            State::Degraded,
+            format!("{}: {error}", root.display()),
+            "names of services; they are called by their command",
+        )
+        .remedy("run in the host's pid namespace, or set `proc_root` to the host's procfs"),
+    }
+}
+
+fn cgroups() -> Finding {
+    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
+    let hybrid = Path::new("/sys/fs/cgroup/unified/cgroup.controllers").exists();
+    let legacy = Path::new("/sys/fs/cgroup/memory").exists();
+    match (unified, hybrid, legacy) {
+        (true, ..) => Finding::works("host", "cgroups", "version 2"),
+        (_, true, _) => Finding::works("host", "cgroups", "versions 1 and 2 (hybrid)"),
+        (_, _, true) => Finding::works("host", "cgroups", "version 1"),
+        _ => Finding::broken(
+            "host",
+            "cgroups",
+            State::Degraded,
+            "/sys/fs/cgroup is not mounted",
+            "names of containers and units where a process's own /proc entry does not tell them",
+        ),
+    }
+}
+
+fn endpoints(config: &Config) -> Vec<Finding> {
+    const GROUP: &str = "agent";
+    let mut findings = Vec::new();
+    let running = match Lock::take(&run_dir()) {
+        Ok(_) => false,
+        Err(error @ LockError::Taken { .. }) => {
+            findings.push(Finding::works(GROUP, "lock", error.to_string()));
+            true
+        }
+        Err(error) => {
+            findings.push(Finding::broken(
+                GROUP,
+                "lock",
+                State::Fails,
+                error.to_string(),
+                "everything: the agent does not start without it",
+            ));
+            false
+        }
+    };
+    findings.push(match TcpListener::bind(config.listen) {
+        Ok(_) => Finding::works(GROUP, "listen", format!("{} is free", config.listen)),
+        Err(error) if running && error.kind() == io::ErrorKind::AddrInUse => Finding::works(
+            GROUP,
+            "listen",
+            format!("{} is taken, as it should be", config.listen),
+        ),
+        Err(error) => Finding::broken(
+            GROUP,
+            "listen",
+            State::Fails,
+            format!("{}: {error}", config.listen),
+            "the metrics; the agent does not start",
+        )
+        .remedy("set `listen` (HARK_LISTEN) to an address that is free"),
+    });
+    findings.push(
+        match OtlpConfig::from_env(|name| std::env::var(name).ok()) {
+            Ok(Some(otlp)) => Finding::works(GROUP, "spans", format!("sent to {}", otlp.endpoint)),
+            Ok(None) => Finding::works(
+                GROUP,
+                "spans",
+                "off: OTEL_EXPORTER_OTLP_ENDPOINT is not set in this environment",
+            ),
+            Err(error) => Finding::broken(
+                GROUP,
+                "spans",
+                State::Fails,
+                error.to_string(),
+                "all spans; the agent does not start",
+            ),
+        },
+    );
+    findings
+}
