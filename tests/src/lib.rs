@@ -21,3 +21,4 @@ pub mod skip;
 pub mod tools;
 pub mod turn;
 pub mod wait;
+pub mod wrk;

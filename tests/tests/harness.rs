@@ -1,16 +1,12 @@
 //! The harness against itself, without the agent: servers keep to the contract, clients count
 //! exactly, and what is called a truth elsewhere is one.
 
-use std::process::Command;
-use std::time::Duration;
-
 use hark_tests::load::{Body, End, Order, Plan, Request, Sent, Write};
 use hark_tests::metrics::{Counts, counts};
 use hark_tests::need;
-use hark_tests::process::Process;
 use hark_tests::server::Server;
 use hark_tests::server::nginx::{FILE, LARGE, Nginx};
-use hark_tests::tools;
+use hark_tests::wrk;
 
 /// One of everything that the contract of the application servers has, with its truth.
 fn contract() -> (Vec<Request>, Counts) {
@@ -274,25 +270,18 @@ fn an_armed_receive_answers() {
 
 #[test]
 fn wrk_counts_exactly() {
-    let wrk = need!(tools::find("wrk"));
-    let nginx = need!(
-        Nginx {
-            workers: 2,
-            ..Nginx::default()
-        }
-        .start("harness-wrk")
-    );
-    let mut command = Command::new(wrk);
-    command
-        .args(["-t2", "-c8", "-d1s", "-s"])
-        .arg(tools::source("pipeline.lua"))
-        .arg(format!("http://{}/", nginx.tcp()))
-        .args(["--", "16", "50", "/file"]);
-    let stdout = Process::run(command, Duration::from_secs(20));
-    // Two threads, fifty batches of sixteen each; wrk takes the first batch of one thread to see
-    // how deep it pipelines, and does not send it.
-    assert_eq!(
-        stdout.lines().find_map(|line| line.strip_prefix("WRK ")),
-        Some("1584 0")
-    );
+    let nginx = Nginx {
+        workers: 2,
+        ..Nginx::default()
+    };
+    let nginx = need!(nginx.start("harness-wrk"));
+    for (depth, batches) in [(1, 500), (16, 50)] {
+        let report = need!(wrk::run(&nginx, "/file", depth, batches));
+        assert_eq!(
+            (report.requests, report.errors),
+            (wrk::requests(depth, batches), 0)
+        );
+    }
+    // Sixteen requests in each of a hundred batches, one of which is not sent.
+    assert_eq!(wrk::requests(16, 50), 1584);
 }
