@@ -64,10 +64,10 @@ pub struct Offsets {
     pub fdtable_fd: u32,
     /// `struct fdtable.max_fds` (`unsigned int`).
     pub fdtable_max_fds: u32,
-    /// `struct file.private_data` (`void *`).
-    pub file_private_data: u32,
-    /// `struct socket.sk` (`struct sock *`).
-    pub socket_sk: u32,
+    /// `struct sock.sk_socket` (`struct socket *`).
+    pub sock_socket: u32,
+    /// `struct socket.file` (`struct file *`).
+    pub socket_file: u32,
     /// `struct pt_regs`: the system call number (x86-64 `orig_ax`, aarch64 `syscallno`).
     pub regs_syscall: u32,
     /// `struct pt_regs`: the first argument (x86-64 `di`, aarch64 `orig_x0`).

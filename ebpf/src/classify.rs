@@ -138,7 +138,8 @@ pub mod tcp {
     pub const LAST_ACK: i32 = 9;
 }
 
-/// The socket of an HTTP/1 connection changed its TCP state. `errno` is `sk_err`.
+/// The socket of an HTTP/1 connection changed its TCP state. `errno` is `sk_err`; `orphan` says that
+/// no application holds the socket any more.
 #[inline(always)]
 pub fn tcp_state(
     env: &mut impl Env,
@@ -147,12 +148,18 @@ pub fn tcp_state(
     old: i32,
     new: i32,
     errno: u32,
+    orphan: bool,
 ) {
     let server = state.role == SocketRole::Server as u8;
     match new {
         // A server that has sent its FIN can answer no more. A client can still be answered.
         tcp::FIN_WAIT1 if server => close(env, state, s, AbortReason::LocalClosed, 0),
         tcp::LAST_ACK => close(env, state, s, AbortReason::PeerClosed, 0),
+        // A client may not have read yet what has arrived; see `tcp_destroyed`.
+        tcp::CLOSE if !server && !orphan => {
+            state.flags |= state_flag::CLOSED;
+            state.errno = errno;
+        }
         tcp::CLOSE => {
             let reason = if errno != 0 {
                 AbortReason::Broken
@@ -164,6 +171,28 @@ pub fn tcp_state(
             close(env, state, s, reason, errno);
         }
         _ => {}
+    }
+}
+
+/// The TCP socket of an HTTP/1 connection is about to be freed.
+#[inline(always)]
+pub fn tcp_destroyed(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) {
+    if state.flags & state_flag::CLOSED != 0 {
+        let errno = state.errno;
+        let reason = if errno != 0 {
+            AbortReason::Broken
+        } else {
+            AbortReason::LocalClosed
+        };
+        close(env, state, s, reason, errno);
+    }
+}
+
+/// A read on a TCP connection failed: the application knows now that it is broken.
+#[inline(always)]
+pub fn read_failed(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, errno: u32) {
+    if state.role == SocketRole::Client as u8 {
+        close(env, state, s, AbortReason::Broken, errno);
     }
 }
 

@@ -20,9 +20,10 @@ pub trait Env {
     /// `record` must be valid for reads of `len` bytes.
     unsafe fn emit(&mut self, record: *const u8, len: u32) -> bool;
 
-    /// Fills in who sends or receives this request (`task`, `local`, `peer`), and introduces the
-    /// process if it was not seen before. Called at most once per event.
-    fn describe(&mut self, record: &mut RequestRecord);
+    /// Fills in who sends or receives this request (`task`), and introduces the process if it was
+    /// not seen before. Called at most once per event. `introduced` is the socket's memory of whom
+    /// it introduced last; 0 at first.
+    fn describe(&mut self, record: &mut RequestRecord, introduced: &mut u64);
 
     /// Adds `n` to a counter.
     fn count(&mut self, counter: Counter, n: u64);

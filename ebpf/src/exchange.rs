@@ -47,6 +47,12 @@ pub mod state_flag {
     pub const COUNTED: u8 = 1 << 2;
     /// The record of the last response was lost, so that the agent takes its exchange for open.
     pub const UNTOLD: u8 = 1 << 3;
+    /// Bytes were received that could not be read, where a head may have been.
+    pub const UNREAD_RX: u8 = 1 << 4;
+    /// Bytes were sent that could not be read, where a head may have been.
+    pub const UNREAD_TX: u8 = 1 << 5;
+    /// The TCP connection is closed, but the application may still read what has arrived.
+    pub const CLOSED: u8 = 1 << 6;
 }
 
 /// What is known of a socket between two system calls. All zero for one never seen.
@@ -61,6 +67,8 @@ pub struct SocketState {
     pub lost_requests: [u64; 2],
     /// Body bytes of the request last ended. Written by the requests' direction.
     pub request_body: u64,
+    /// The process that was introduced last, as `Env::describe` marks it.
+    pub introduced: u64,
     /// Requests begun. Written by the requests' direction.
     pub begun: u32,
     /// Exchanges ended. Written by the responses' direction.
@@ -86,7 +94,9 @@ pub struct SocketState {
     /// Bits of [`state_flag`].
     pub flags: u8,
     /// Unused, 0.
-    pub reserved: [u8; 6],
+    pub reserved: [u8; 2],
+    /// The socket's error when it was closed; see CLOSED.
+    pub errno: u32,
 }
 
 impl SocketState {
@@ -114,6 +124,17 @@ impl SocketState {
     #[must_use]
     pub const fn outstanding(&self) -> u32 {
         self.begun.wrapping_sub(self.ended)
+    }
+
+    /// The flag for unread bytes in a direction.
+    #[inline(always)]
+    #[must_use]
+    pub const fn unread(direction: u8) -> u8 {
+        if direction == TX {
+            state_flag::UNREAD_TX
+        } else {
+            state_flag::UNREAD_RX
+        }
     }
 
     #[inline(always)]
@@ -250,6 +271,7 @@ pub fn request_begun(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
             env.count(Counter::SocketsHttp1, 1);
         }
     }
+    state.flags &= !(state_flag::UNREAD_RX | state_flag::UNREAD_TX);
     let index = state.begun;
     let outstanding = state.outstanding();
     if outstanding != 0 && state.flags & state_flag::CHUNKED_REQUEST != 0 {
@@ -305,6 +327,33 @@ pub fn request_begun(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     }
 }
 
+/// A response begins to a request that could not be read: the exchange is counted as begun and as
+/// lost, so that its response is followed and nothing is attributed to another.
+#[inline(always)]
+pub fn request_unread(env: &mut impl Env, state: &mut SocketState, direction: u8) {
+    state.flags &= !(state_flag::UNREAD_RX | state_flag::UNREAD_TX);
+    if state.verdict != verdict::HTTP1 {
+        state.verdict = verdict::HTTP1;
+        state.role = if direction == TX {
+            SocketRole::Server
+        } else {
+            SocketRole::Client
+        } as u8;
+        if state.flags & state_flag::COUNTED == 0 {
+            state.flags |= state_flag::COUNTED;
+            env.count(Counter::SocketsHttp1, 1);
+        }
+    }
+    let index = state.begun;
+    set_bit(&mut state.head_requests, index, false);
+    set_bit(&mut state.lost_requests, index, true);
+    state.connect = 0;
+    state.begun = index.wrapping_add(1);
+    state.lost_begun = state.lost_begun.wrapping_add(1);
+    env.count(Counter::ExchangesBegun, 1);
+    env.count(Counter::LostUnreadable, 1);
+}
+
 /// Hands over the part of a request head that the window holds, up to the current position.
 #[cfg_attr(target_arch = "bpf", inline(never))]
 pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, last: bool) {
@@ -343,7 +392,7 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     }
     if s.event.described == 0 {
         s.event.described = 1;
-        env.describe(&mut s.request);
+        env.describe(&mut s.request, &mut state.introduced);
     }
     if captured > WINDOW as u32 {
         captured = WINDOW as u32;

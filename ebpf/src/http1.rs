@@ -111,6 +111,10 @@ pub struct Stream {
     pub header: u8,
     /// Unused, 0.
     pub reserved: u8,
+    /// Working memory of [`Stream::forget`].
+    cursor: u32,
+    /// Unused, 0.
+    pub reserved2: u32,
 }
 
 impl Stream {
@@ -126,6 +130,25 @@ impl Stream {
         self.tail = 0;
         self.head_bytes = 0;
         self.status = 0;
+    }
+
+    /// Gives back `at` by way of memory, so that the kernel's verifier forgets what it knows of it.
+    /// Wherever many paths meet, it would otherwise walk what follows once for each of them.
+    #[inline(always)]
+    fn forget(&mut self, at: u32) -> u32 {
+        let cursor = &raw mut self.cursor;
+        // SAFETY: a field of a live value.
+        unsafe {
+            cursor.write_volatile(at);
+            cursor.read_volatile()
+        }
+    }
+
+    /// The phase, by way of memory, to the same end.
+    #[inline(always)]
+    fn phase(&self) -> u8 {
+        // SAFETY: a field of a live value.
+        unsafe { (&raw const self.phase).read_volatile() }
     }
 
     /// Whether bytes are only counted here, so that nothing of them need be read.
@@ -160,6 +183,14 @@ pub enum Found {
     Http2,
     /// It was HTTP/1, and has become something that cannot be followed.
     Broken,
+}
+
+/// Whether the window's bytes from `at` on begin like a status line.
+#[inline(always)]
+#[must_use]
+pub fn is_status_line(window: &Window, at: u32, end: u32) -> bool {
+    let version = eight(window, at);
+    end.wrapping_sub(at) >= 12 && (version == word(b"HTTP/1.1") || version == word(b"HTTP/1.0"))
 }
 
 const fn word(bytes: &[u8; 8]) -> u64 {
@@ -246,6 +277,10 @@ const fn is_token(b: u8) -> bool {
 /// and what was found. The caller has seen to it that the phase is one that reads bytes.
 ///
 /// `request` says what a head in this direction begins with: a request line or a status line.
+///
+/// A step goes through the phases of a head in the order in which they mostly follow each other,
+/// each at most once: for the verifier that is a straight line, where a loop would be walked anew
+/// for every state that it can be in.
 #[inline(always)]
 pub fn scan(
     stream: &mut Stream,
@@ -255,16 +290,65 @@ pub fn scan(
     request: bool,
 ) -> (u32, Found) {
     let from = at;
-    let in_head = stream.phase <= phase::ENCODING;
-    let (at, found) = match stream.phase {
-        phase::START => start(stream, window, at, request),
-        phase::METHOD => method(stream, window, at, end),
-        phase::TARGET => target(stream, window, at, end),
-        phase::STATUS => status(stream, window, at, end),
-        phase::LINE | phase::SKIP => line(stream, window, at, end),
-        phase::NAME => name(stream, window, at, end),
-        phase::LENGTH => length(stream, window, at),
-        phase::ENCODING => encoding(stream, window, at),
+    if stream.phase > phase::ENCODING {
+        return scan_body(stream, window, at, end);
+    }
+    let (at, found) = scan_head(stream, window, at, end, request);
+    stream.head_bytes = stream.head_bytes.wrapping_add(at.wrapping_sub(from));
+    if stream.head_bytes > HEAD_LIMIT {
+        return (at, Found::Broken);
+    }
+    (at, found)
+}
+
+#[inline(always)]
+fn scan_head(
+    stream: &mut Stream,
+    window: &Window,
+    at: u32,
+    end: u32,
+    request: bool,
+) -> (u32, Found) {
+    let (mut at, mut found) = (at, Found::Nothing);
+    macro_rules! stage {
+        ($stage:expr) => {
+            (at, found) = $stage;
+            if found != Found::Nothing || at >= end {
+                return (at, found);
+            }
+            at = stream.forget(at);
+        };
+    }
+    if stream.phase() == phase::START {
+        stage!(start(stream, window, at, request));
+    }
+    if stream.phase() == phase::METHOD {
+        stage!(method(stream, window, at, end));
+    }
+    if stream.phase() == phase::TARGET {
+        stage!(target(stream, window, at, end));
+    }
+    if stream.phase() == phase::STATUS {
+        stage!(status(stream, window, at, end));
+    }
+    if stream.phase() == phase::NAME {
+        stage!(name(stream, window, at, end));
+    }
+    if stream.phase() == phase::LENGTH {
+        stage!(length(stream, window, at, end));
+    }
+    if stream.phase() == phase::ENCODING {
+        stage!(encoding(stream, window, at));
+    }
+    if matches!(stream.phase(), phase::LINE | phase::SKIP) {
+        return line(stream, window, at, end);
+    }
+    (at, found)
+}
+
+#[inline(always)]
+fn scan_body(stream: &mut Stream, window: &Window, at: u32, end: u32) -> (u32, Found) {
+    match stream.phase {
         phase::CHUNK_SIZE => chunk_size(stream, window, at),
         phase::CHUNK_EXTENSION => {
             let (at, lf) = line_feed(window, at, end);
@@ -302,14 +386,7 @@ pub fn scan(
             }
         }
         _ => (at, Found::Broken),
-    };
-    if in_head {
-        stream.head_bytes = stream.head_bytes.wrapping_add(at - from);
-        if stream.head_bytes > HEAD_LIMIT {
-            return (at, Found::Broken);
-        }
     }
-    (at, found)
 }
 
 #[inline(always)]
@@ -496,42 +573,45 @@ fn status_end(stream: &mut Stream) -> Found {
     }
 }
 
-/// A header line from its start, or the rest of one that does not matter.
+/// Header lines, from the start of one or within one that does not matter, up to one that does, the
+/// head's end, or the window's.
 #[inline(always)]
 fn line(stream: &mut Stream, window: &Window, at: u32, end: u32) -> (u32, Found) {
-    if stream.phase == phase::LINE {
-        let b = byte(window, at);
-        if b == b'\r' {
-            return (at + 1, Found::Nothing);
-        }
-        if b == b'\n' {
-            stream.phase = phase::HEAD_END;
-            return (at + 1, Found::HeadEnd);
-        }
-        let lower = b | 0x20;
-        if lower == b'c' || lower == b't' {
-            stream.header = (lower == b't') as u8;
-            if end - at < 8 {
-                stream.matched = 0;
-                stream.phase = phase::NAME;
-                return (at, Found::Nothing);
+    let mut at = at;
+    let mut rounds = 0;
+    while rounds < 8 && at < end {
+        rounds += 1;
+        if stream.phase() == phase::LINE {
+            let b = byte(window, at);
+            if b == b'\n' {
+                stream.phase = phase::HEAD_END;
+                return (at + 1, Found::HeadEnd);
             }
-            let begins = eight(window, at) | LOWER;
-            if begins == word(b"content-") || begins == word(b"transfer") {
-                stream.matched = 8;
-                stream.phase = phase::NAME;
-                return (at + 8, Found::Nothing);
+            if b == b'\r' {
+                at = stream.forget(at + 1);
+                continue;
+            }
+            let lower = b | 0x20;
+            if lower == b'c' || lower == b't' {
+                stream.header = (lower == b't') as u8;
+                if end - at < 8 {
+                    stream.matched = 0;
+                    stream.phase = phase::NAME;
+                    return (at, Found::Nothing);
+                }
+                let begins = eight(window, at) | LOWER;
+                if begins == word(b"content-") || begins == word(b"transfer") {
+                    stream.matched = 8;
+                    stream.phase = phase::NAME;
+                    return (at + 8, Found::Nothing);
+                }
             }
         }
-        stream.phase = phase::SKIP;
+        let (to, lf) = line_feed(window, at, end);
+        stream.phase = if lf { phase::LINE } else { phase::SKIP };
+        at = stream.forget(to + lf as u32);
     }
-    let (to, lf) = line_feed(window, at, end);
-    if lf {
-        stream.phase = phase::LINE;
-        (to + 1, Found::Nothing)
-    } else {
-        (to, Found::Nothing)
-    }
+    (at, Found::Nothing)
 }
 
 /// One byte of a header name; or what is left of `Content-Length`, if it is there.
@@ -568,26 +648,33 @@ fn value_begins(stream: &mut Stream) -> Found {
     Found::Nothing
 }
 
+/// Bytes of the value of `Content-Length`.
 #[inline(always)]
-fn length(stream: &mut Stream, window: &Window, at: u32) -> (u32, Found) {
-    let b = byte(window, at);
-    if b.is_ascii_digit() {
-        if stream.remaining > u64::MAX / 16 {
-            return (at, Found::Broken);
+fn length(stream: &mut Stream, window: &Window, at: u32, end: u32) -> (u32, Found) {
+    let mut at = at;
+    let mut rounds = 0;
+    while rounds < 8 && at < end {
+        rounds += 1;
+        let b = byte(window, at);
+        if b.is_ascii_digit() {
+            if stream.remaining > u64::MAX / 16 {
+                return (at, Found::Broken);
+            }
+            stream.remaining = stream.remaining * 10 + (b - b'0') as u64;
+            stream.flags |= flag::DIGIT;
+        } else if b != b' ' && b != b'\t' && b != b'\r' {
+            // A list of equal values is one value (RFC 9110 §8.6); anything else is not a length,
+            // and no recipient takes the message.
+            if stream.flags & flag::DIGIT != 0 && (b == b'\n' || b == b',') {
+                stream.flags |= flag::LENGTH;
+                stream.length = stream.remaining;
+            }
+            stream.phase = phase::SKIP;
+            return (at, Found::Nothing);
         }
-        stream.remaining = stream.remaining * 10 + (b - b'0') as u64;
-        stream.flags |= flag::DIGIT;
-    } else if b != b' ' && b != b'\t' && b != b'\r' {
-        // A list of equal values is one value (RFC 9110 §8.6); anything else is not a length, and
-        // no recipient takes the message.
-        if stream.flags & flag::DIGIT != 0 && (b == b'\n' || b == b',') {
-            stream.flags |= flag::LENGTH;
-            stream.length = stream.remaining;
-        }
-        stream.phase = phase::SKIP;
-        return (at, Found::Nothing);
+        at += 1;
     }
-    (at + 1, Found::Nothing)
+    (at, Found::Nothing)
 }
 
 #[inline(always)]

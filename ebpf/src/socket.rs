@@ -16,7 +16,7 @@ mod kernel {
         bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
         bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_loop,
         bpf_probe_read_kernel, bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query,
-        bpf_sk_storage_get, bpf_skc_to_unix_sock, bpf_task_pt_regs,
+        bpf_sk_storage_get, bpf_skc_to_tcp_sock, bpf_skc_to_unix_sock, bpf_task_pt_regs,
     };
     use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
     use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
@@ -29,7 +29,8 @@ mod kernel {
         RequestRecord, SocketAddress, Task,
     };
     use hark_ebpf::classify::{
-        conclude, counted_in_body, end_of_stream, gap_before, look, tcp, tcp_state,
+        conclude, counted_in_body, end_of_stream, gap_before, look, read_failed, tcp,
+        tcp_destroyed, tcp_state,
     };
     use hark_ebpf::env::Env;
     use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, verdict};
@@ -39,13 +40,14 @@ mod kernel {
     const AF_INET: u16 = 2;
     const AF_INET6: u16 = 10;
     const SOCK_STREAM: u16 = 1;
-    const IPPROTO_TCP: u16 = 6;
     const MSG_PEEK: i32 = 0x2;
     const MSG_TRUNC: i32 = 0x20;
     const MSG_ERRQUEUE: i32 = 0x2000;
+    const RCV_SHUTDOWN: u8 = 1;
     const SHUTDOWN_BOTH: u8 = 3;
     const ECONNRESET: i32 = 104;
     const EPIPE: i32 = 32;
+    const ETIMEDOUT: i32 = 110;
     /// `BPF_RB_NO_WAKEUP` and `BPF_RB_FORCE_WAKEUP`, `BPF_RB_AVAIL_DATA`.
     const NO_WAKEUP: u64 = 1;
     const FORCE_WAKEUP: u64 = 2;
@@ -83,8 +85,8 @@ mod kernel {
         files_fdt: 0,
         fdtable_fd: 0,
         fdtable_max_fds: 0,
-        file_private_data: 0,
-        socket_sk: 0,
+        sock_socket: 0,
+        socket_file: 0,
         regs_syscall: 0,
         regs_arg0: 0,
         regs_arg1: 0,
@@ -123,6 +125,8 @@ mod kernel {
     static RECV_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
     #[map]
     static STATE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+    #[map]
+    static DESTROY_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
     #[map]
     static INTRODUCTION: PerCpuArray<Introduction> = PerCpuArray::with_max_entries(1, 0);
 
@@ -205,9 +209,15 @@ mod kernel {
         }
 
         #[inline(always)]
-        fn describe(&mut self, record: &mut RequestRecord) {
+        fn describe(&mut self, record: &mut RequestRecord, introduced: &mut u64) {
             who(&mut record.task);
-            introduce(&record.task);
+            let process = record.task.process;
+            let mark = process.start_boottime_ns
+                ^ (process.pid as u64) << 40
+                ^ (process.exec_id as u64) << 20;
+            if *introduced != mark && introduce(&record.task) {
+                *introduced = mark;
+            }
         }
 
         #[inline(always)]
@@ -234,17 +244,17 @@ mod kernel {
         }
     }
 
-    /// Sends the command line of a process that was not seen before, and wakes the agent, because
+    /// Sends the command line of a process that was not seen before, unless there is no room, and wakes the agent, because
     /// the process may be gone in a moment.
     #[inline(always)]
-    fn introduce(task: &Task) {
+    fn introduce(task: &Task) -> bool {
         let key = task.process;
         // SAFETY: the value is not kept.
         if unsafe { PROCESSES.get(&key) }.is_some() {
-            return;
+            return true;
         }
         let Some(to) = INTRODUCTION.get_ptr_mut(0) else {
-            return;
+            return false;
         };
         // SAFETY: this CPU's own slot, of the right size; helpers check what they read.
         unsafe {
@@ -281,6 +291,7 @@ mod kernel {
             } else {
                 bump(Counter::RecordsLost as u32, 1);
             }
+            sent
         }
     }
 
@@ -299,7 +310,11 @@ mod kernel {
         // SAFETY: the socket is a BTF pointer.
         unsafe {
             let net: *const c_void = field(sk, offsets.sock_net);
-            let netns = probe::<u32>(net as u64, offsets.net_inum);
+            let netns = if net.is_null() {
+                0
+            } else {
+                field::<u32>(net, offsets.net_inum)
+            };
             local.netns = netns;
             peer.netns = netns;
             if family == AF_UNIX {
@@ -346,23 +361,39 @@ mod kernel {
         }
     }
 
-    /// Whether the socket behind file descriptor `fd` of the current task is `sk`. An `io_uring`
+    /// Whether the file behind descriptor `fd` of the current task is the socket's. An `io_uring`
     /// receive completes inside whatever system call the thread is in, and the registers then
     /// describe that call.
+    ///
+    /// # Safety
+    ///
+    /// `task` and `sk` must be BTF pointers.
     #[inline(always)]
-    fn is_our_call(task: u64, fd: u64, sk: u64) -> bool {
+    unsafe fn is_our_call(task: *const c_void, fd: u64, sk: *const c_void) -> bool {
         let offsets = OFFSETS.load();
-        let files: u64 = probe(task, offsets.task_files);
-        let fdt: u64 = probe(files, offsets.files_fdt);
-        let max: u32 = probe(fdt, offsets.fdtable_max_fds);
-        let fd = fd as u32;
-        if fd >= max {
-            return false;
+        // SAFETY: fields of BTF pointers, and of what they point to.
+        unsafe {
+            let files: *const c_void = field(task, offsets.task_files);
+            if files.is_null() {
+                return false;
+            }
+            let fdt: *const c_void = field(files, offsets.files_fdt);
+            if fdt.is_null() {
+                return false;
+            }
+            let max: u32 = field(fdt, offsets.fdtable_max_fds);
+            let table: u64 = field(fdt, offsets.fdtable_fd);
+            let fd = fd as u32;
+            if fd >= max {
+                return false;
+            }
+            let socket: *const c_void = field(sk, offsets.sock_socket);
+            if socket.is_null() {
+                return false;
+            }
+            let file: u64 = field(socket, offsets.socket_file);
+            file != 0 && probe::<u64>(table.wrapping_add(fd as u64 * 8), 0) == file
         }
-        let table: u64 = probe(fdt, offsets.fdtable_fd);
-        let file: u64 = probe(table.wrapping_add(fd as u64 * 8), 0);
-        let socket: u64 = probe(file, offsets.file_private_data);
-        probe::<u64>(socket, offsets.socket_sk) == sk
     }
 
     /// System calls whose first argument is the socket and whose second says where the bytes are.
@@ -457,7 +488,7 @@ mod kernel {
                 }
                 Buffer::Plain | Buffer::Vector | Buffer::Message => {}
             }
-            if !is_our_call(task as u64, fd, sk as u64) {
+            if !is_our_call(task.cast_const().cast(), fd, sk) {
                 event.unreadable_as = Counter::UnreadableForeign as u8;
                 return;
             }
@@ -529,6 +560,10 @@ mod kernel {
         if kind != SOCK_STREAM || family != AF_INET && family != AF_INET6 && !unix {
             return;
         }
+        // What came to nothing matters at the end of a connection only; EAGAIN is common.
+        if ret < 0 && ret != -ECONNRESET && ret != -EPIPE && ret != -ETIMEDOUT {
+            return;
+        }
         let create = if ret > 0 { CREATE } else { 0 };
         // SAFETY: the socket is a BTF pointer, the map a socket storage with this value type.
         let state = unsafe {
@@ -561,28 +596,17 @@ mod kernel {
         let s = unsafe { &mut *s };
         s.event.now = now;
         s.event.direction = direction;
-        if state.verdict == verdict::UNDECIDED {
-            if state.turns == 1 && is_own(sk, family, s) {
-                state.verdict = verdict::NEVER;
-                bump(Counter::SocketsOwn as u32, 1);
-                return;
-            }
-        } else if family != AF_UNIX {
-            // SAFETY: the socket is a BTF pointer.
-            let protocol: u16 = unsafe { field(sk, offsets.sock_protocol) };
-            if protocol == IPPROTO_TCP {
-                let at = if direction == TX {
-                    offsets.tcp_write_seq
-                } else {
-                    offsets.tcp_copied_seq
-                };
-                let sequence: u32 = probe(sk as u64, at);
-                let missing = gap_before(state, direction, sequence, ret as u32);
-                if missing != 0 {
-                    // SAFETY: the socket is a BTF pointer.
-                    s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
-                    gap(&mut Kernel, state, s, missing);
-                }
+        if state.verdict == verdict::UNDECIDED && state.turns == 1 && is_own(sk, family, s) {
+            state.verdict = verdict::NEVER;
+            bump(Counter::SocketsOwn as u32, 1);
+            return;
+        }
+        if family != AF_UNIX {
+            let missing = missing_before(sk, state, direction, ret as u32);
+            if missing != 0 {
+                // SAFETY: the socket is a BTF pointer.
+                s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
+                gap(&mut Kernel, state, s, missing);
             }
         }
         if counted_in_body(state, direction, ret as u64, now) {
@@ -618,6 +642,31 @@ mod kernel {
         conclude(&mut Kernel, state, s, outcome);
     }
 
+    /// Bytes that moved on a TCP socket without an event before this one of `moved` bytes.
+    #[inline(always)]
+    fn missing_before(sk: *mut c_void, state: &mut SocketState, direction: u8, moved: u32) -> u32 {
+        let offsets = OFFSETS.load();
+        // SAFETY: the helper takes a BTF pointer, and gives one or null for what is not TCP.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(sk) } as *const c_void;
+        if tcp.is_null() {
+            return 0;
+        }
+        let at = if direction == TX {
+            offsets.tcp_write_seq
+        } else {
+            offsets.tcp_copied_seq
+        };
+        // SAFETY: fields of BTF pointers.
+        let (sequence, shutdown): (u32, u8) =
+            unsafe { (field(tcp, at), field(sk, offsets.sock_shutdown)) };
+        let missing = gap_before(state, direction, sequence, moved);
+        // The FIN takes a sequence number, and is consumed by the read that comes upon it.
+        if missing == 1 && direction == RX && shutdown & RCV_SHUTDOWN != 0 {
+            return 0;
+        }
+        missing
+    }
+
     /// A message of no bytes, or an error.
     #[inline(always)]
     fn on_end(
@@ -628,8 +677,8 @@ mod kernel {
         state: &mut SocketState,
         scratch: &PerCpuArray<Scratch>,
     ) {
-        let broken = ret == -ECONNRESET || ret == -EPIPE;
-        if !(direction == RX && ret == 0 || family == AF_UNIX && broken) {
+        let broken = ret < 0;
+        if direction == TX && !(family == AF_UNIX && broken) {
             return;
         }
         let Some(s) = scratch.get_ptr_mut(0) else {
@@ -644,7 +693,11 @@ mod kernel {
         }
         s.event.direction = direction;
         if family != AF_UNIX {
-            end_of_stream(&mut Kernel, state, s, false);
+            if broken {
+                read_failed(&mut Kernel, state, s, -ret as u32);
+            } else {
+                end_of_stream(&mut Kernel, state, s, false);
+            }
             return;
         }
         // No tracepoint tells the end of an AF_UNIX connection. Whoever reads the end of the stream
@@ -758,13 +811,44 @@ mod kernel {
         if state.verdict != verdict::HTTP1 {
             return 0;
         }
-        // SAFETY: helpers and a field of a BTF pointer.
-        let errno = unsafe {
+        // SAFETY: helpers and fields of a BTF pointer.
+        let (errno, socket): (u32, u64) = unsafe {
             s.event.now = bpf_ktime_get_ns();
             s.event.socket = bpf_get_socket_cookie(sk);
-            field::<u32>(sk, offsets.sock_err)
+            (field(sk, offsets.sock_err), field(sk, offsets.sock_socket))
         };
-        tcp_state(&mut Kernel, state, s, old, new, errno);
+        tcp_state(&mut Kernel, state, s, old, new, errno, socket == 0);
+        0
+    }
+
+    /// `trace_tcp_destroy_sock(struct sock *sk)`, net/ipv4/tcp_ipv4.c, Linux 4.16: the last that is
+    /// heard of a TCP socket.
+    #[btf_tracepoint(function = "tcp_destroy_sock")]
+    fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
+        let sk: *mut c_void = ctx.arg(0);
+        // SAFETY: the socket is a BTF pointer, the map a socket storage with this value type.
+        let state =
+            unsafe { bpf_sk_storage_get(addr_of!(SOCKETS).cast_mut().cast(), sk, null_mut(), 0) }
+                .cast::<SocketState>();
+        if state.is_null() {
+            return 0;
+        }
+        // SAFETY: not null, and freed only with the socket.
+        let state = unsafe { &mut *state };
+        if state.verdict != verdict::HTTP1 {
+            return 0;
+        }
+        let Some(s) = DESTROY_SCRATCH.get_ptr_mut(0) else {
+            return 0;
+        };
+        // SAFETY: this CPU's and this program's own slot.
+        let s = unsafe { &mut *s };
+        // SAFETY: helpers on a BTF pointer.
+        unsafe {
+            s.event.now = bpf_ktime_get_ns();
+            s.event.socket = bpf_get_socket_cookie(sk);
+        }
+        tcp_destroyed(&mut Kernel, state, s);
         0
     }
 

@@ -5,9 +5,9 @@ use hark_common::counter::Counter;
 use crate::env::Env;
 use crate::exchange::{
     Scratch, SocketState, give_up, request_begun, request_end, request_head_end, request_piece,
-    response_end, response_head_end, verdict,
+    request_unread, response_end, response_head_end, verdict,
 };
-use crate::http1::{Found, WINDOW, count, flag, phase, scan};
+use crate::http1::{Found, WINDOW, count, flag, is_status_line, phase, scan};
 
 /// Steps that one event may take. A step passes a line of a head, a chunk of a body, or a segment;
 /// 8192 of them are more than any honest call needs.
@@ -47,7 +47,9 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
         }
         return Step::More;
     }
-    if stream.phase == phase::START && !request && state.begun == state.ended {
+    let asked = state.begun != state.ended;
+    let unread = state.flags & SocketState::unread(direction ^ 1) != 0;
+    if stream.phase == phase::START && !request && !asked && !unread {
         // A response that nobody asked for while we looked: the tail of an exchange that was
         // under way before, or a server's farewell (408).
         return Step::Done;
@@ -74,17 +76,39 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
         }
         s.event.at = 0;
         s.event.end = want;
-        // A step of its own: what is known here would make the verifier walk the rest once more.
+    }
+    if stream.phase == phase::START
+        && (!request || state.verdict == verdict::UNDECIDED)
+        && !asked
+        && is_status_line(&s.window, s.event.at, s.event.end)
+    {
+        // The answer to something that was not seen: not read, which is a loss, or before we
+        // looked. Either way it is HTTP.
+        if !unread {
+            return Step::Done;
+        }
+        request_unread(env, state, direction);
         return Step::More;
     }
+    if stream.phase == phase::START && !request && !asked {
+        return Step::Done;
+    }
+    // Through memory: were the verifier to know these, it would walk what follows once for each
+    // value that it knows.
+    // SAFETY: fields of a live value.
+    let (from, end) = unsafe {
+        (
+            (&raw const s.event.at).read_volatile(),
+            (&raw const s.event.end).read_volatile(),
+        )
+    };
     let before = stream.phase;
-    let (at, found) = scan(stream, &s.window, s.event.at, s.event.end, request);
+    let (at, found) = scan(stream, &s.window, from, end, request);
     if before == phase::START && stream.phase != phase::START {
         stream.first_ns = s.event.now;
     }
-    let exhausted = at >= s.event.end;
-    let taken = at.wrapping_sub(s.event.at);
-    s.event.consume(taken as u64);
+    let exhausted = at >= end;
+    s.event.consume(at.wrapping_sub(from) as u64);
     match found {
         Found::Nothing | Found::RequestLine => {
             if found == Found::RequestLine {
@@ -163,6 +187,7 @@ fn unreadable(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> S
     if state.verdict == verdict::HTTP1 {
         give_up(env, state, s, Counter::LostUnreadable);
     }
+    state.flags |= SocketState::unread(s.event.direction);
     Step::Done
 }
 
@@ -176,6 +201,7 @@ pub fn gap(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, bytes: 
     // SAFETY: the mask keeps the index within the two streams.
     let stream = unsafe { state.streams.get_unchecked_mut(direction as usize & 1) };
     if !stream.counts_only() {
+        state.flags |= SocketState::unread(direction);
         if stream.phase != phase::START || request || state.begun != state.ended {
             give_up(env, state, s, Counter::LostGap);
         }

@@ -57,7 +57,7 @@ pub struct Wanted {
 }
 
 /// What this object attaches to.
-pub const WANTED: [Wanted; 3] = [
+pub const WANTED: [Wanted; 4] = [
     Wanted {
         name: "sock_send_length",
         args: 3,
@@ -74,6 +74,12 @@ pub const WANTED: [Wanted; 3] = [
         name: "inet_sock_set_state",
         args: 3,
         gives: "exchanges that the end of a TCP connection cuts off, and responses that it ends",
+        required: false,
+    },
+    Wanted {
+        name: "tcp_destroy_sock",
+        args: 1,
+        gives: "exchanges whose client goes away without reading the response",
         required: false,
     },
 ];
@@ -276,18 +282,32 @@ fn program<'a>(
     name: &'static str,
 ) -> Result<&'a mut BtfTracePoint, SocketError> {
     ebpf.program_mut(name)
-        .ok_or_else(|| refused("finding a program", &name))?
+        .ok_or_else(|| missing("finding a program", name))?
         .try_into()
         .map_err(|e| refused("finding a program", &e))
 }
 
 fn take(ebpf: &mut Ebpf, name: &'static str) -> Result<Map, SocketError> {
     ebpf.take_map(name)
-        .ok_or_else(|| refused("finding a map", &name))
+        .ok_or_else(|| missing("finding a map", name))
 }
 
-fn refused(what: &'static str, error: &dyn std::fmt::Display) -> SocketError {
-    let text = error.to_string();
+fn missing(what: &'static str, name: &str) -> SocketError {
+    SocketError::Refused {
+        what,
+        detail: format!("the object has no `{name}`"),
+        hint: "; build hark anew with `cargo xtask build`",
+    }
+}
+
+fn refused(what: &'static str, error: &dyn std::error::Error) -> SocketError {
+    // The system's word is at the end of the chain.
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        text += &format!(": {inner}");
+        source = inner.source();
+    }
     let hint = if text.contains("Operation not permitted") || text.contains("os error 1)") {
         "; hark needs root, or the capabilities BPF and PERFMON"
     } else if text.contains("Cannot allocate memory") || text.contains("os error 12)") {

@@ -72,7 +72,7 @@ impl Env for World {
         true
     }
 
-    fn describe(&mut self, _: &mut RequestRecord) {}
+    fn describe(&mut self, _: &mut RequestRecord, _: &mut u64) {}
 
     fn count(&mut self, counter: Counter, n: u64) {
         *self.counters.entry(counter as u32).or_default() += n;
@@ -154,11 +154,9 @@ impl Tape {
         s.event.now = *now;
         s.event.direction = direction;
         s.event.socket = 7;
-        if state.verdict != verdict::UNDECIDED {
-            let missing = gap_before(state, direction, *sequence, moved as u32);
-            if missing != 0 {
-                gap(world, state, s, missing);
-            }
+        let missing = gap_before(state, direction, *sequence, moved as u32);
+        if missing != 0 {
+            gap(world, state, s, missing);
         }
         if counted_in_body(state, direction, moved, *now) {
             return;
@@ -205,6 +203,7 @@ impl Tape {
                 old,
                 new,
                 errno,
+                true,
             );
         }
     }
