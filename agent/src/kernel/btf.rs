@@ -42,7 +42,7 @@ pub enum BtfError {
 
 /// Members looked at for one field. The largest structures of a kernel have some hundreds, with
 /// those of their anonymous members.
-const MEMBERS: u32 = 1 << 16;
+const MEMBERS: u32 = 1 << 14;
 
 const MAGIC: u16 = 0xeb9f;
 const KIND_PTR: u32 = 2;

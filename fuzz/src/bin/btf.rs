@@ -16,8 +16,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
         ("leaf", "x"),
         ("", ""),
     ] {
-        let asked = btf.offset_of(of, path);
-        assert_eq!(asked.ok(), btf.offset_of(of, path).ok());
+        let _ = btf.offset_of(of, path);
     }
     let _ = btf.tracepoint_args("ev");
     let _ = btf.has_function("ev");

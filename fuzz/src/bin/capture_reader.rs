@@ -5,7 +5,7 @@
 use std::io::Read;
 
 use hark::capture::{FRAME_LIMIT, Reader, Redactor};
-use hark::record::{decode, encode};
+use hark::record::{Record, decode, encode};
 
 /// Gives the file in small pieces, as a pipe may.
 struct Pieces<'a>(&'a [u8]);
@@ -20,21 +20,29 @@ impl Read for Pieces<'_> {
 libfuzzer_sys::fuzz_target!(|file: &[u8]| {
     let whole = read(file, file.len());
     assert_eq!(whole, read(Pieces(file), file.len()));
-    let mut once = (Redactor::new(), Vec::new());
-    let mut twice = (Redactor::new(), Vec::new());
+    let mut redactor = Redactor::new();
     for bytes in whole.records {
         let Ok(record) = decode(&bytes) else { continue };
         let mut written = Vec::new();
         encode(&record, &mut written);
-        once.0.redact(&record, &mut once.1);
-        assert_eq!(once.1.len(), written.len());
-        let redacted = decode(&once.1).expect("a redacted record is a record");
-        assert_eq!(redacted.header().kind, record.header().kind);
-        twice.0.redact(&redacted, &mut twice.1);
-        assert_eq!(
-            String::from_utf8_lossy(&twice.1),
-            String::from_utf8_lossy(&once.1)
-        );
+        let mut redacted = Vec::new();
+        redactor.redact(&record, &mut redacted);
+        assert_eq!(redacted.len(), written.len());
+        // Only what follows the fixed part is changed, and only into this.
+        let fixed = match &record {
+            Record::Request { head, .. } => written.len() - head.len(),
+            Record::Process { args, .. } => written.len() - args.len(),
+            Record::Response { .. } | Record::Abort { .. } | Record::RequestBody(_) => {
+                written.len()
+            }
+        };
+        for (place, (now, before)) in redacted.iter().zip(&written).enumerate() {
+            assert!(
+                now == before || place >= fixed && *now == b'x',
+                "byte {place}"
+            );
+        }
+        assert!(decode(&redacted).is_ok());
     }
 });
 

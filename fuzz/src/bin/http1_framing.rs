@@ -7,6 +7,7 @@
 #[expect(
     dead_code,
     unreachable_pub,
+    unused_imports,
     reason = "the tests of the kernel side's logic use the rest of it"
 )]
 mod tape;
@@ -107,7 +108,11 @@ fn play(script: &[Action<'_>], cut: Cut, lose_every: Option<usize>) -> Option<Ou
                 }
             },
             Action::Opaque(direction, bytes) => tape.opaque(direction, bytes),
-            Action::Unseen(direction, bytes) => tape.unseen(direction, bytes),
+            Action::Unseen(direction, bytes) => {
+                // A gap shows only from the second call on of a direction.
+                is_http = false;
+                tape.unseen(direction, bytes);
+            }
             Action::EndOfStream => tape.eof(),
             Action::State(old, new, errno) => tape.tcp(old, new, errno),
         }
