@@ -4,6 +4,8 @@
 //! request metrics), and a [`Registry`] for the rest. Each subsystem owns a struct of counters and
 //! registers them with [`Telemetry::registry_mut`].
 
+#[cfg(test)]
+mod docs;
 pub mod page;
 mod process;
 #[cfg(test)]

@@ -22,15 +22,24 @@ pub(crate) struct Args {
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     kernel(workspace)?;
     if !args.kernel_only {
-        agent(workspace, args.release)?;
+        agent_and(workspace, &[], args.release)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 /// Setup, kernel programs, and the agent in the given profile.
 pub(crate) fn everything(workspace: &Workspace, release: bool) -> Result<()> {
+    everything_and(workspace, &[], release)
+}
+
+/// As [`everything`], with packages that are built beside the agent.
+pub(crate) fn everything_and(
+    workspace: &Workspace,
+    packages: &[&str],
+    release: bool,
+) -> Result<()> {
     kernel(workspace)?;
-    agent(workspace, release)
+    agent_and(workspace, packages, release)
 }
 
 fn kernel(workspace: &Workspace) -> Result<()> {
@@ -57,10 +66,14 @@ fn kernel(workspace: &Workspace) -> Result<()> {
     .context("cannot build the kernel programs")
 }
 
-fn agent(workspace: &Workspace, release: bool) -> Result<()> {
+/// One cargo for all: what they have in common is built once, with the features that all need.
+fn agent_and(workspace: &Workspace, packages: &[&str], release: bool) -> Result<()> {
     process::step("agent");
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--package", "hark"]);
+    for package in packages {
+        cargo.args(["--package", package]);
+    }
     if release {
         cargo.arg("--release");
     }

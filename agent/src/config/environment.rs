@@ -36,6 +36,10 @@ pub const RESERVED: &[Reserved] = &[
         about: "For developers: the agent that the demo and the end-to-end tests start.",
     },
     Reserved {
+        name: "HARK_BPF_LINKER",
+        about: "For developers: the `bpf-linker` that `cargo xtask` uses instead of its own.",
+    },
+    Reserved {
         name: "HARK_EBPF_DIR",
         about: "For developers: where the build finds the kernel programs.",
     },

@@ -40,6 +40,10 @@ pub enum BtfError {
     },
 }
 
+/// Members looked at for one field. The largest structures of a kernel have some hundreds, with
+/// those of their anonymous members.
+const MEMBERS: u32 = 1 << 14;
+
 const MAGIC: u16 = 0xeb9f;
 const KIND_PTR: u32 = 2;
 const KIND_STRUCT: u32 = 4;
@@ -192,11 +196,13 @@ impl Btf {
     }
 
     /// Finds `field` in `ty`, looking into anonymous members: `(offset in bits, type id)`.
-    fn member(&self, ty: Type, field: &str, depth: u32) -> Option<(u32, u32)> {
+    /// `members` is how many may still be looked at: types that hold themselves have no end.
+    fn member(&self, ty: Type, field: &str, depth: u32, members: &mut u32) -> Option<(u32, u32)> {
         if depth > 16 {
             return None;
         }
         for index in 0..ty.count as usize {
+            *members = members.checked_sub(1)?;
             let at = ty.rest + index * 12;
             let name = self.name(read_u32(&self.data, at)?);
             let id = read_u32(&self.data, at + 4)?;
@@ -209,7 +215,9 @@ impl Btf {
                 let inner = self
                     .resolve(id)
                     .filter(|t| matches!(t.kind, KIND_STRUCT | KIND_UNION));
-                if let Some((inside, id)) = inner.and_then(|t| self.member(t, field, depth + 1)) {
+                if let Some((inside, id)) =
+                    inner.and_then(|t| self.member(t, field, depth + 1, members))
+                {
                     return Some((bits.checked_add(inside)?, id));
                 }
             }
@@ -229,7 +237,9 @@ impl Btf {
         let mut offset = 0u32;
         let mut parts = path.split('.').peekable();
         while let Some(part) = parts.next() {
-            let (bits, id) = self.member(ty, part, 0).ok_or_else(no_field)?;
+            let (bits, id) = self
+                .member(ty, part, 0, &mut { MEMBERS })
+                .ok_or_else(no_field)?;
             offset = offset.checked_add(bits / 8).ok_or_else(no_field)?;
             if parts.peek().is_some() {
                 ty = self.resolve(id).ok_or_else(no_field)?;
@@ -327,6 +337,28 @@ mod tests {
             btf.offset_of("inner", "x"),
             Err(BtfError::NoType(_))
         ));
+    }
+
+    /// `struct outer` has four members without a name, each a `struct outer`.
+    #[test]
+    fn a_type_that_holds_itself_has_no_such_field() {
+        let strings = b"\0outer\0";
+        let mut types: Vec<u32> = vec![1, 4 << 24 | 4, 8];
+        types.extend([0, 1, 0].repeat(4));
+        let length = types.len() as u32 * 4;
+        let mut bytes = vec![0x9f, 0xeb, 1, 0];
+        for word in [24, 0, length, length, strings.len() as u32] {
+            bytes.extend(word.to_le_bytes());
+        }
+        types
+            .iter()
+            .for_each(|word| bytes.extend(word.to_le_bytes()));
+        bytes.extend(strings);
+        let btf = Btf::parse(bytes).unwrap();
+        assert_eq!(
+            btf.offset_of("outer", "inner").unwrap_err().to_string(),
+            "this kernel's `struct outer` has no field `inner`"
+        );
     }
 
     proptest! {

@@ -38,20 +38,46 @@ const UNREADABLE: [(&str, Counter); 4] = [
     ("no_buffer", Counter::UnreadableSyscall),
 ];
 
-/// Registers the kernel side's counters.
-pub fn register(programs: &Arc<SocketPrograms>, registry: &mut Registry) {
-    registry.register_collector(Box::new(KernelCollector(Arc::clone(programs))));
+/// Where the counters are read: the kernel, or what plays it.
+pub trait Source: Send + Sync + 'static {
+    /// The sum of a counter over all CPUs.
+    fn counter(&self, counter: Counter) -> u64;
+
+    /// A counter by CPU.
+    fn counter_per_cpu(&self, counter: Counter) -> Vec<u64>;
+
+    /// Events that the kernel did not hand to a program: `(program, count)`.
+    fn recursion_misses(&self) -> Vec<(&'static str, u64)>;
 }
 
-struct KernelCollector(Arc<SocketPrograms>);
+impl Source for SocketPrograms {
+    fn counter(&self, counter: Counter) -> u64 {
+        self.counter(counter)
+    }
 
-impl fmt::Debug for KernelCollector {
+    fn counter_per_cpu(&self, counter: Counter) -> Vec<u64> {
+        self.counter_per_cpu(counter)
+    }
+
+    fn recursion_misses(&self) -> Vec<(&'static str, u64)> {
+        self.recursion_misses()
+    }
+}
+
+/// Registers the kernel side's counters.
+pub fn register<S: Source>(source: &Arc<S>, registry: &mut Registry) {
+    registry.register_collector(Box::new(KernelCollector(Arc::clone(source))));
+}
+
+struct KernelCollector<S>(Arc<S>);
+
+impl<S> fmt::Debug for KernelCollector<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("KernelCollector")
     }
 }
 
-impl KernelCollector {
+impl<S: Source> KernelCollector<S> {
     fn one(
         &self,
         encoder: &mut DescriptorEncoder<'_>,
@@ -78,7 +104,7 @@ impl KernelCollector {
     }
 }
 
-impl Collector for KernelCollector {
+impl<S: Source> Collector for KernelCollector<S> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let encoder = &mut encoder;
         let read = |(label, counter): &(&'static str, Counter)| (*label, self.0.counter(*counter));

@@ -1,0 +1,305 @@
+//! `docs/metrics.md`, made from pages of metrics as the agent writes them.
+//!
+//! One page has what the agent says of itself, with everything registered as `hark run` registers
+//! it and nothing heard yet; the other has the request metrics, which have no series before the
+//! first request. What a page cannot say, the meaning of a label, is in a table here, and is
+//! compared with the pages both ways.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hark_common::counter::Counter;
+
+use super::Telemetry;
+use super::page::Format;
+use super::testing::{page as rendered, parse};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::config::docs::{REGENERATE, assert_current};
+use crate::exchange::{ErrorType, Role};
+use crate::identity::Service;
+use crate::kernel::telemetry::{self as kernel, Source};
+use crate::otlp::{Exporter, OtlpConfig};
+use crate::pipeline::Pipeline;
+use crate::red::Red;
+use crate::red::testing::{exchange, service};
+
+/// What a label says.
+struct Label {
+    name: &'static str,
+    about: &'static str,
+    /// Its values are a closed list, all of which are on the page from the start.
+    is_closed: bool,
+}
+
+const fn open(name: &'static str, about: &'static str) -> Label {
+    Label {
+        name,
+        about,
+        is_closed: false,
+    }
+}
+
+const fn closed(name: &'static str, about: &'static str) -> Label {
+    Label {
+        name,
+        about,
+        is_closed: true,
+    }
+}
+
+const LABELS: &[Label] = &[
+    open("arch", "What the agent was compiled for."),
+    open("cpu", "Number of the CPU, from 0."),
+    open(
+        "error_type",
+        "Why the request failed: the status (5xx for a server, 4xx and 5xx for a client), or \
+         `connection_reset`, `connection_closed` (by the peer), `connection_aborted` (by the \
+         process itself), `timeout`, `_OTHER`. Absent if it did not fail.",
+    ),
+    open("hook", "The kernel program."),
+    open(
+        "http_request_method",
+        "The method; `_OTHER` for one that is not among the nine of the convention.",
+    ),
+    open(
+        "http_response_status_code",
+        "Status of the final response. Absent if none began.",
+    ),
+    open(
+        "http_route",
+        "Template of the path: from `routes.templates`, else the path with `{id}` for segments \
+         that look like identifiers; `other` past `routes.max_per_service`.",
+    ),
+    closed("limit", "The limit that was reached."),
+    open(
+        "network_protocol_version",
+        "Version of HTTP in the request line.",
+    ),
+    closed("outcome", "How the lookup ended."),
+    closed("protocol", "What was recognised."),
+    closed("reason", "Why."),
+    closed("role", "The end that was observed."),
+    open(
+        "server_address",
+        "The host that was asked for; `other` past the limit of addresses per service.",
+    ),
+    open(
+        "server_port",
+        "The port that was asked for, else the peer's.",
+    ),
+    open("service_name", "The service that the process is part of."),
+    open(
+        "service_namespace",
+        "`service.namespace` of its OTEL_RESOURCE_ATTRIBUTES. Absent if it has none.",
+    ),
+    open("url_scheme", "`http`, `https`, `ws`, `wss` or `_OTHER`."),
+    open("version", "The agent's version."),
+];
+
+/// A family as it is on a page.
+#[derive(Debug, PartialEq, Eq)]
+struct Family {
+    kind: String,
+    help: String,
+    /// Values by label.
+    labels: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Reads a page.
+fn families(telemetry: &Telemetry) -> BTreeMap<String, Family> {
+    let page = rendered(telemetry, Format::Text);
+    let mut families = BTreeMap::new();
+    let mut help = "";
+    for line in page.lines() {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            help = rest.split_once(' ').unwrap().1;
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = rest.split_once(' ').unwrap();
+            let family = Family {
+                kind: kind.into(),
+                help: help.into(),
+                labels: BTreeMap::new(),
+            };
+            families.insert(name.to_owned(), family);
+        }
+    }
+    for ((name, labels), _) in parse(&page, Format::Text) {
+        let of_histogram = ["_bucket", "_sum", "_count"]
+            .iter()
+            .find_map(|suffix| name.strip_suffix(suffix))
+            .filter(|name| families.contains_key(*name));
+        let family = families.get_mut(of_histogram.unwrap_or(&name)).unwrap();
+        for (label, value) in labels {
+            if label != "le" {
+                family.labels.entry(label).or_default().insert(value);
+            }
+        }
+    }
+    families
+}
+
+/// A kernel side that has counted nothing.
+struct Silent;
+
+impl Source for Silent {
+    fn counter(&self, _: Counter) -> u64 {
+        0
+    }
+
+    fn counter_per_cpu(&self, _: Counter) -> Vec<u64> {
+        vec![0]
+    }
+
+    fn recursion_misses(&self) -> Vec<(&'static str, u64)> {
+        vec![("program", 0)]
+    }
+}
+
+/// What the agent says of itself.
+fn itself() -> BTreeMap<String, Family> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    // Nothing is sent: there is no span.
+    let otlp = OtlpConfig::from_env(|name| {
+        (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://127.0.0.1:4317".into())
+    })
+    .unwrap()
+    .unwrap();
+    let exporter = Exporter::start(otlp, runtime.handle()).unwrap();
+    let mut telemetry = Telemetry::new();
+    Pipeline::new(
+        &Config::default(),
+        Clock::new(),
+        Some(exporter.clone()),
+        &mut telemetry,
+    )
+    .unwrap();
+    kernel::register(&Arc::new(Silent), telemetry.registry_mut());
+    let families = families(&telemetry);
+    runtime.block_on(exporter.shutdown(Duration::from_secs(1)));
+    families
+}
+
+/// The request metrics, with every label that there is.
+fn requests() -> BTreeMap<String, Family> {
+    let mut telemetry = Telemetry::new();
+    let red = Red::new(&Config::default().metrics);
+    red.register(&mut telemetry);
+    let service = Arc::new(Service {
+        namespace: Some("shop".into()),
+        ..Arc::unwrap_or_clone(service("orders", 1))
+    });
+    for role in [Role::Server, Role::Client] {
+        let whole = exchange(role);
+        let method = &whole.request.method;
+        red.begun(&service, role, method, None);
+        red.observe(&whole, &service, Some("/orders/{id}"));
+        let mut cut = whole.clone();
+        cut.error = Some(ErrorType::ConnectionReset);
+        red.observe(&cut, &service, Some("/orders/{id}"));
+    }
+    let mut families = families(&telemetry);
+    families.retain(|name, _| name.contains("http_server_") || name.contains("http_client_"));
+    families
+}
+
+fn page() -> String {
+    let mut page = format!(
+        "<!-- Generated from agent/src/telemetry/docs.rs by `{REGENERATE}`. -->\n\
+         \n\
+         # Metrics\n\
+         \n\
+         All that `/metrics` has, by the names that Prometheus stores. Times are in seconds, sizes\n\
+         in bytes. Counters begin at 0 with the agent.\n"
+    );
+    let own = itself();
+    let (process, own): (BTreeMap<_, _>, BTreeMap<_, _>) = own
+        .into_iter()
+        .partition(|(name, _)| name.starts_with("process_"));
+    let parts = [
+        (
+            "Requests",
+            "Every request that a process of the host serves (`server`) or sends (`client`). The \
+             names,\nlabels and buckets are those of OpenTelemetry's HTTP conventions, with .0005, \
+             .001 and .0025 s\nas further buckets. A request is counted when it ends. Series of \
+             services without a living\nprocess expire (`metrics.expire_after`). Past the limit of \
+             series (`metrics.max_series`) what\nis new goes to one series with the label \
+             `otel_metric_overflow=\"true\"` alone.",
+            requests(),
+        ),
+        (
+            "The agent's books",
+            "What hark saw, lost and kept. On the kernel side `hark_exchanges_begun_total` is always\n\
+             `hark_exchanges_handed_over_total` + `hark_exchanges_lost_total` + what is under way.",
+            own,
+        ),
+        (
+            "The agent as a process",
+            "By the names that Prometheus client libraries use.",
+            process,
+        ),
+    ];
+    let mut used = BTreeSet::new();
+    for (title, about, families) in parts {
+        let _ = write!(
+            page,
+            "\n## {title}\n\n{about}\n\n| name | type | unit | labels | meaning |\n\
+             |---|---|---|---|---|\n"
+        );
+        for (name, family) in families {
+            let labels: Vec<String> = family
+                .labels
+                .iter()
+                .map(|(label, values)| labelled(label, values))
+                .collect();
+            used.extend(family.labels.into_keys());
+            let _ = writeln!(
+                page,
+                "| `{name}` | {} | {} | {} | {} |",
+                family.kind,
+                unit(&name),
+                labels.join(", "),
+                family.help.replace('|', "\\|")
+            );
+        }
+    }
+    page.push_str("\n## Labels\n\n| label | meaning |\n|---|---|\n");
+    for label in LABELS {
+        let _ = writeln!(page, "| `{}` | {} |", label.name, label.about);
+    }
+    let known: BTreeSet<String> = LABELS.iter().map(|label| label.name.into()).collect();
+    assert_eq!(used, known, "the table of labels and those on the pages");
+    page
+}
+
+/// A label with its values if they are a closed list.
+fn labelled(label: &str, values: &BTreeSet<String>) -> String {
+    if LABELS
+        .iter()
+        .any(|known| known.name == label && known.is_closed)
+    {
+        let values: Vec<String> = values.iter().map(|value| format!("`{value}`")).collect();
+        format!("`{label}` ({})", values.join(", "))
+    } else {
+        format!("`{label}`")
+    }
+}
+
+/// The unit that a name ends with.
+fn unit(name: &str) -> &'static str {
+    let name = name.strip_suffix("_total").unwrap_or(name);
+    ["seconds", "bytes"]
+        .into_iter()
+        .find(|unit| name.ends_with(&format!("_{unit}")))
+        .unwrap_or("")
+}
+
+#[test]
+fn docs_metrics_is_current() {
+    assert_current("metrics.md", &page());
+}
