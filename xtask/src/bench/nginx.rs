@@ -12,15 +12,26 @@ use tempfile::TempDir;
 use super::agent::free_address;
 use super::child::{Interrupt, Running};
 use super::page;
+use super::stats::number;
 
 /// Name of its executable, and so of its service.
 pub(super) const SERVICE: &str = "hark-bench-nginx";
 /// Size of the static file, bytes: that of nginx's own welcome page.
 const FILE: usize = 615;
 
+/// What a run of the load came to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Load {
+    /// Requests per second, by wrk.
+    pub(super) rate: f64,
+    /// Time that nginx spent on a CPU per request, ns. Other programs on the host disturb it less
+    /// than they do the rate.
+    pub(super) server_ns: f64,
+}
+
 /// A running nginx: one process, which is its own worker.
 pub(super) struct Nginx {
-    _running: Running,
+    running: Running,
     address: SocketAddr,
     _folder: TempDir,
 }
@@ -74,7 +85,7 @@ impl Nginx {
             bail!("nginx does not answer: {}", running.output()?.trim_end());
         }
         Ok(Self {
-            _running: running,
+            running,
             address,
             _folder: folder,
         })
@@ -89,15 +100,30 @@ impl Nginx {
         requests(&page::get(self.address, "/status")?)
     }
 
-    /// Loads it for so long with 32 kept-alive connections. Gives requests per second.
-    pub(super) fn load(&self, seconds: u64, interrupt: &Interrupt) -> Result<f64> {
+    /// Loads it for so long with 32 kept-alive connections.
+    pub(super) fn load(&self, seconds: u64, interrupt: &Interrupt) -> Result<Load> {
+        let (cpu, requests) = (self.cpu_ns()?, self.requests()?);
         let wrk = Running::start(
             Command::new(find("wrk")?)
                 .args(["-t1", "-c32", &format!("-d{seconds}s")])
                 .arg(format!("http://{}/file", self.address)),
         )?;
         let report = wrk.finish(interrupt, Duration::from_secs(seconds + 15))?;
-        rate(&report)
+        let cpu = number(self.cpu_ns()? - cpu);
+        Ok(Load {
+            rate: rate(&report)?,
+            server_ns: cpu / number(self.requests()? - requests),
+        })
+    }
+
+    /// Time on a CPU so far, ns.
+    fn cpu_ns(&self) -> Result<u64> {
+        let path = format!("/proc/{}/schedstat", self.running.id());
+        let text = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let first = text.split_whitespace().next();
+        first
+            .and_then(|cpu| cpu.parse().ok())
+            .with_context(|| format!("{path} does not begin with a number"))
     }
 }
 

@@ -79,6 +79,13 @@ impl Page {
         Ok(sum)
     }
 
+    /// The samples of these families that are not 0, as they stand there.
+    pub(super) fn nonzero<'a>(&'a self, names: [&'a str; 2]) -> impl Iterator<Item = &'a str> {
+        self.0.lines().filter(move |line| {
+            names.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0")
+        })
+    }
+
     /// How many samples are on it.
     pub(super) fn samples(&self) -> usize {
         let comment = |line: &&str| line.is_empty() || line.starts_with('#');
@@ -107,6 +114,13 @@ mod tests {
         assert_eq!(sum("b", None), 7.0);
         assert_eq!(sum("c", None), 0.0);
         assert_eq!(page.samples(), 4);
+    }
+
+    #[test]
+    fn samples_that_are_not_zero_are_shown_as_they_are() {
+        let page = Page("# HELP a a\na{b=\"c\"} 0\na{b=\"d\"} 10\nb 3\nc 1\n".into());
+        let shown: Vec<_> = page.nonzero(["a", "b"]).collect();
+        assert_eq!(shown, ["a{b=\"d\"} 10", "b 3"]);
     }
 
     #[test]

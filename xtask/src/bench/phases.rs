@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-use super::agent::{self, Agent};
+use super::agent::{self, Agent, Program};
 use super::child::Interrupt;
 use super::figure::{Budget, Figure};
-use super::nginx::{self, Nginx};
+use super::nginx::{self, Load, Nginx};
 use super::page::Page;
 use super::stats::number;
 use super::syscalls;
@@ -24,6 +24,8 @@ const SETTLE: Duration = Duration::from_secs(5);
 const CONNECTIONS: usize = 1000;
 /// Scrapes of the scrape measurement.
 const SCRAPES: usize = 15;
+/// Where the agent counts exchanges that it does not report.
+const LOSSES: [&str; 2] = ["hark_exchanges_lost_total", "hark_exchanges_dropped_total"];
 /// Bytes in a MiB.
 const MIB: f64 = 1_048_576.0;
 
@@ -51,6 +53,14 @@ impl Notes {
     }
 }
 
+/// One run without the agent, or with it.
+struct Run {
+    /// ns per system call, as [`syscalls::measure`] gives them.
+    calls: [f64; syscalls::LOOPS.len()],
+    load: Load,
+    values: Values,
+}
+
 /// The values of one repetition by the name of their figure.
 type Values = BTreeMap<&'static str, f64>;
 
@@ -65,17 +75,23 @@ const KERNEL_END: &str = "kernel side per exchange, one end, both messages";
 const KERNEL_BOTH: &str = "kernel side per exchange, client and server on this host";
 const SEND: &str = "  sock_send_length, per run";
 const RECV: &str = "  sock_recv_length, per run";
-const RUNS: &str = "  program runs per exchange end";
+const SENDS: &str = "  sock_send_length, runs per exchange end";
+const RECVS: &str = "  sock_recv_length, runs per exchange end";
+const IGNORED: &str = "kernel side, a message that is not HTTP";
+const SERVER_CPU: &str = "nginx CPU per request without the agent / with";
 const READY: &str = "start of the agent until it is ready";
 
 /// The figures that come of the alternating runs, after those of system calls.
-const FIGURES: [(&str, &str, Budget); 13] = [
+const FIGURES: [(&str, &str, Budget); 16] = [
+    (IGNORED, "ns", Budget::None),
     (KERNEL_END, "ns", Budget::AtMost(1500.0)),
     (KERNEL_BOTH, "ns", Budget::None),
     (SEND, "ns", Budget::None),
+    (SENDS, "", Budget::None),
     (RECV, "ns", Budget::None),
-    (RUNS, "", Budget::None),
+    (RECVS, "", Budget::None),
     (RATIO, "", Budget::AtLeast(0.95)),
+    (SERVER_CPU, "", Budget::None),
     (RATE, "requests/s", Budget::None),
     (MISSED, "", Budget::Always(0.0)),
     (LOST, "", Budget::None),
@@ -102,19 +118,22 @@ impl Bench {
             } else {
                 None
             };
-            let (base, rate) = self.without(&nginx)?;
-            let (cost, rate_with, mut values) = match early {
+            let without = self.without(&nginx)?;
+            let mut with = match early {
                 Some(early) => early,
                 None => self.with(&nginx)?,
             };
             for at in 0..syscalls::LOOPS.len() {
-                added[at].push(cost[at] - base[at]);
-                plain[at].push(base[at]);
+                added[at].push(with.calls[at] - without.calls[at]);
+                plain[at].push(without.calls[at]);
             }
-            values.insert(RATE, rate);
-            values.insert(RATIO, rate_with / rate);
+            let (rate, rate_with) = (without.load.rate, with.load.rate);
+            with.values.insert(RATE, rate);
+            with.values.insert(RATIO, rate_with / rate);
+            with.values
+                .insert(SERVER_CPU, without.load.server_ns / with.load.server_ns);
             eprintln!("bench: {rate:.0} requests/s without the agent, {rate_with:.0} with it");
-            for (name, value) in values {
+            for (name, value) in with.values {
                 rest.entry(name).or_default().push(value);
             }
         }
@@ -148,13 +167,15 @@ impl Bench {
         Ok(calls.chain(rest).collect())
     }
 
-    fn without(&self, nginx: &Nginx) -> Result<([f64; syscalls::LOOPS.len()], f64)> {
-        let calls = syscalls::measure(&self.interrupt)?;
-        let rate = nginx.load(self.seconds, &self.interrupt)?;
-        Ok((calls, rate))
+    fn without(&self, nginx: &Nginx) -> Result<Run> {
+        Ok(Run {
+            calls: syscalls::measure(&self.interrupt)?,
+            load: nginx.load(self.seconds, &self.interrupt)?,
+            values: Values::new(),
+        })
     }
 
-    fn with(&self, nginx: &Nginx) -> Result<([f64; syscalls::LOOPS.len()], f64, Values)> {
+    fn with(&self, nginx: &Nginx) -> Result<Run> {
         let began = Instant::now();
         let agent = Agent::start(&self.agent, &self.interrupt)?;
         let mut values = Values::from([(READY, began.elapsed().as_secs_f64() * 1e3)]);
@@ -163,9 +184,12 @@ impl Bench {
         let received = nginx.requests()?;
         let before = self.settled(&agent, 1.0)?;
         let thread = agent.pipeline()?;
-        let rate = nginx.load(self.seconds, &self.interrupt)?;
+        let load = nginx.load(self.seconds, &self.interrupt)?;
         let received = number(nginx.requests()? - received);
         let after = self.settled(&agent, before.served + received)?;
+        for line in agent.page()?.nonzero(LOSSES) {
+            eprintln!("bench: {line}");
+        }
         let thread_after = agent.pipeline()?;
 
         let lost = after.lost - before.lost;
@@ -194,13 +218,19 @@ impl Bench {
 
         values.extend(self.kernel_side(&agent, nginx)?);
         agent.end()?;
-        Ok((calls, rate, values))
+        Ok(Run {
+            calls,
+            load,
+            values,
+        })
     }
 
     /// The kernel's own statistics of the agent's programs under load, which is a run of its own
     /// because they cost something too.
     fn kernel_side(&self, agent: &Agent, nginx: &Nginx) -> Result<Values> {
         let statistics = agent::statistics()?;
+        let idle = agent.programs()?;
+        syscalls::measure(&self.interrupt)?;
         let before = Counts::of(&agent.page()?)?;
         let programs = agent.programs()?;
         nginx.load(self.seconds.div_ceil(2), &self.interrupt)?;
@@ -209,24 +239,21 @@ impl Bench {
         drop(statistics);
         let after = Counts::of(&agent.page()?)?;
         let ends = after.begun - before.begun;
-        let mut values = Values::new();
-        let (mut time, mut runs) = (0.0, 0.0);
-        for (name, after) in &programs_after {
-            let before = programs.get(name).copied().unwrap_or_default();
-            let spent = number(after.time_ns - before.time_ns);
-            let ran = number(after.runs - before.runs);
-            time += spent;
-            runs += ran;
-            match name.as_str() {
-                "sock_send_length" => drop(values.insert(SEND, spent / ran)),
-                "sock_recv_length" => drop(values.insert(RECV, spent / ran)),
-                _ => {}
-            }
-        }
-        values.insert(KERNEL_END, time / ends);
-        values.insert(KERNEL_BOTH, 2.0 * time / ends);
-        values.insert(RUNS, runs / ends);
-        Ok(values)
+        let ignored = difference(&idle, &programs);
+        let http = difference(&programs, &programs_after);
+        let (send, recv) = (of(&http, "sock_send_length"), of(&http, "sock_recv_length"));
+        let time: f64 = http.values().map(|spent| number(spent.time_ns)).sum();
+        let time_ignored: f64 = ignored.values().map(|spent| number(spent.time_ns)).sum();
+        let runs_ignored: f64 = ignored.values().map(|spent| number(spent.runs)).sum();
+        Ok(Values::from([
+            (IGNORED, time_ignored / runs_ignored),
+            (KERNEL_END, time / ends),
+            (KERNEL_BOTH, 2.0 * time / ends),
+            (SEND, number(send.time_ns) / number(send.runs)),
+            (SENDS, number(send.runs) / ends),
+            (RECV, number(recv.time_ns) / number(recv.runs)),
+            (RECVS, number(recv.runs) / ends),
+        ]))
     }
 
     /// The agent's counts once it has reported `served` exchanges of nginx, or has had its time.
@@ -288,6 +315,26 @@ impl Bench {
     }
 }
 
+/// What programs have used between two looks.
+fn difference(
+    before: &BTreeMap<String, Program>,
+    after: &BTreeMap<String, Program>,
+) -> BTreeMap<String, Program> {
+    let spent = |(name, after): (&String, &Program)| {
+        let before = of(before, name);
+        let spent = Program {
+            time_ns: after.time_ns - before.time_ns,
+            runs: after.runs - before.runs,
+        };
+        (name.clone(), spent)
+    };
+    after.iter().map(spent).collect()
+}
+
+fn of(programs: &BTreeMap<String, Program>, name: &str) -> Program {
+    programs.get(name).copied().unwrap_or_default()
+}
+
 /// What the agent counts of a run.
 #[derive(Clone, Copy, Debug)]
 struct Counts {
@@ -309,8 +356,7 @@ impl Counts {
                 Some(("service_name", nginx::SERVICE)),
             )?,
             begun: page.sum("hark_exchanges_begun_total", None)?,
-            lost: page.sum("hark_exchanges_lost_total", None)?
-                + page.sum("hark_exchanges_dropped_total", None)?,
+            lost: page.sum(LOSSES[0], None)? + page.sum(LOSSES[1], None)?,
             records: page.sum("hark_records_submitted_total", None)?,
         })
     }
