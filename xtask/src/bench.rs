@@ -1,12 +1,33 @@
-//! `cargo xtask bench`: the budgets of the design, measured.
+//! `cargo xtask bench`: the budgets of the design (DESIGN.md §2), measured.
+//!
+//! The machine is taken for noisy: what is compared is measured in turns, with the agent and
+//! without, each pair gives one value, and the median and the spread of the values are reported.
+//! A figure over its budget is shown as such and is no failure of the run: numbers depend on the
+//! machine. Everything talks over the loopback interface only.
 
+mod agent;
+mod child;
+mod figure;
+mod nginx;
+mod page;
+mod phases;
 mod stats;
+mod syscalls;
+mod user_space;
 
+use std::fs;
 use std::num::{NonZeroU32, NonZeroU64};
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
+use serde_json::json;
 
+use self::child::Interrupt;
+use self::phases::{Bench, Notes};
 use crate::build;
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
@@ -14,27 +35,101 @@ use crate::workspace::Workspace;
 /// Measure what hark costs, against its budgets
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// How long each measurement runs.
+    /// Seconds of each run of the load. There are two in each repetition, and a shorter third.
     #[arg(long, default_value = "5")]
     seconds: NonZeroU64,
     /// How often each measurement is repeated; the median is reported.
     #[arg(long, default_value = "5")]
     repeat: NonZeroU32,
-    /// Print JSON instead of a table.
-    #[arg(long)]
-    json: bool,
+    /// Write the figures, with every single value, to this file as JSON.
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
 }
 
+/// How long another agent's tests are waited for.
+const TURN: Duration = Duration::from_secs(300);
+
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
-    let Args {
-        seconds,
-        repeat,
-        json,
-    } = args;
-    setup::tools(Need::Bench)?;
+    if !rustix::process::geteuid().is_root() {
+        bail!(
+            "bench needs root, to attach the agent's programs; run it by `sudo -E cargo xtask bench`"
+        );
+    }
+    if !setup::tools(Need::Bench)?.is_empty() {
+        bail!("bench needs nginx and wrk; see above");
+    }
     build::everything(workspace, true)?;
-    eprintln!(
-        "xtask: no measurement is built yet (wanted: {seconds} s, {repeat} times, json: {json})"
-    );
-    Ok(ExitCode::from(2))
+    let user_space = user_space::build(workspace)?;
+    let interrupt = Interrupt::listen()?;
+    let _turn = turn(&interrupt)?;
+    if agent::attached() {
+        bail!("an agent runs on this host already; stop it first, for the figures would be of two");
+    }
+    let began = Instant::now();
+    let load_before = load_average();
+    let bench = Bench {
+        agent: workspace.agent(true),
+        seconds: args.seconds.get(),
+        repeat: args.repeat.get(),
+        interrupt,
+    };
+    let mut notes = Notes::default();
+    let mut figures = bench.alternating(&mut notes)?;
+    figures.extend(bench.memory()?);
+    figures.extend(user_space::measure(&user_space, &bench.interrupt)?);
+    let machine = machine();
+    notes.add(format!("{machine}; load average before: {load_before}"));
+    println!("\n{}", figure::table(&figures));
+    for note in notes.lines() {
+        println!("note: {note}");
+    }
+    println!("took {} s", began.elapsed().as_secs());
+    if let Some(file) = &args.json {
+        let report = json!({
+            "machine": machine,
+            "load_average_before": load_before,
+            "seconds": args.seconds,
+            "repeat": args.repeat,
+            "notes": notes.lines(),
+            "figures": figure::to_json(&figures),
+        });
+        fs::write(file, format!("{report:#}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until no end-to-end test runs an agent, and keeps others from beginning: the name is the
+/// one that the tests take.
+fn turn(interrupt: &Interrupt) -> Result<UnixListener> {
+    let name = SocketAddr::from_abstract_name("hark-tests-agent")?;
+    let mut said = false;
+    let taken = interrupt.wait(TURN, || match UnixListener::bind_addr(&name) {
+        Ok(listener) => Ok(Some(listener)),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            if !said {
+                eprintln!("bench: waiting for tests on this host that run an agent");
+                said = true;
+            }
+            Ok(None)
+        }
+        Err(error) => Err(error).context("cannot take the name that keeps tests away"),
+    })?;
+    taken.with_context(|| format!("tests on this host have run an agent for {TURN:?}"))
+}
+
+fn load_average() -> String {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').take(3).collect::<Vec<_>>().join(" ")
+}
+
+/// Kernel and CPUs, as far as they matter to a reader of the figures.
+fn machine() -> String {
+    let kernel = rustix::system::uname();
+    let cpus = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    format!(
+        "Linux {} {}, {cpus} CPUs",
+        kernel.release().to_string_lossy(),
+        kernel.machine().to_string_lossy()
+    )
 }
