@@ -196,14 +196,12 @@ impl Bench {
         let served = after.served - before.served;
         // A loss may be of the client's end, so it can only make good what is missing here.
         let missing = received - served;
-        values.insert(
-            MISSED,
-            if missing > 0.0 {
-                (missing - lost).max(0.0)
-            } else {
-                -missing
-            },
-        );
+        let missed = if missing > 0.0 {
+            (missing - lost).max(0.0)
+        } else {
+            missing.abs()
+        };
+        values.insert(MISSED, missed);
         values.insert(LOST, lost);
         let ends = after.begun - before.begun;
         if ends <= 0.0 {
