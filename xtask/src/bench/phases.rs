@@ -77,7 +77,7 @@ const SEND: &str = "  sock_send_length, per run";
 const RECV: &str = "  sock_recv_length, per run";
 const SENDS: &str = "  sock_send_length, runs per exchange end";
 const RECVS: &str = "  sock_recv_length, runs per exchange end";
-const IGNORED: &str = "kernel side, a message that is not HTTP";
+const IGNORED: &str = "kernel side, a message that is not looked at";
 const SERVER_CPU: &str = "nginx CPU per request without the agent / with";
 const READY: &str = "start of the agent until it is ready";
 
