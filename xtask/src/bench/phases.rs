@@ -77,7 +77,7 @@ const SEND: &str = "  sock_send_length, per run";
 const RECV: &str = "  sock_recv_length, per run";
 const SENDS: &str = "  sock_send_length, runs per exchange end";
 const RECVS: &str = "  sock_recv_length, runs per exchange end";
-const IGNORED: &str = "kernel side, a message that is not HTTP";
+const IGNORED: &str = "kernel side, per run on sockets that are not HTTP, datagrams too";
 const SERVER_CPU: &str = "nginx CPU per request without the agent / with";
 const READY: &str = "start of the agent until it is ready";
 
@@ -146,7 +146,7 @@ impl Bench {
         }
         notes.add(
             "the kernel side is timed by the kernel's own statistics, whose two clock reads are \
-             part of each run's time: some 20 to 40 ns of it"
+             part of each run's time"
                 .into(),
         );
         notes.add(
@@ -196,14 +196,12 @@ impl Bench {
         let served = after.served - before.served;
         // A loss may be of the client's end, so it can only make good what is missing here.
         let missing = received - served;
-        values.insert(
-            MISSED,
-            if missing > 0.0 {
-                (missing - lost).max(0.0)
-            } else {
-                -missing
-            },
-        );
+        let missed = if missing > 0.0 {
+            (missing - lost).max(0.0)
+        } else {
+            missing.abs()
+        };
+        values.insert(MISSED, missed);
         values.insert(LOST, lost);
         let ends = after.begun - before.begun;
         if ends <= 0.0 {
