@@ -87,6 +87,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         Own::Socket(error) => RunError::Socket(error),
         Own::Io(source) => io("list the host's addresses")(source),
     })?;
+    give_back_memory();
     let programs = Arc::new(programs);
     kernel_telemetry::register(&programs, telemetry.registry_mut());
     let state = Arc::new(State {
@@ -130,6 +131,16 @@ pub fn run(config: &Config) -> Result<(), RunError> {
             result
         })
         .map_err(io("listen for signals"))
+}
+
+/// Loading the programs took some 20 MB for the kernel's type information, which the allocator would
+/// keep for ever.
+fn give_back_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: takes any value, and moves nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
 }
 
 async fn wait_for_signal() -> io::Result<()> {

@@ -211,4 +211,14 @@ pub fn counted_in_body(state: &mut SocketState, direction: u8, moved: u64, now: 
     false
 }
 
+/// Whether an event ends exactly with a body of known length: then, too, none of its bytes need be
+/// read.
+#[inline(always)]
+#[must_use]
+pub fn ends_in_body(state: &SocketState, direction: u8, moved: u64) -> bool {
+    // SAFETY: the mask keeps the index within the two streams.
+    let stream = unsafe { state.streams.get_unchecked(direction as usize & 1) };
+    stream.phase == phase::BODY && stream.remaining == moved && stream.flags & flag::CHUNKED == 0
+}
+
 const _: () = assert!(RX == 0 && TX == 1);

@@ -29,7 +29,7 @@ mod kernel {
         RequestRecord, SocketAddress, Task,
     };
     use hark_ebpf::classify::{
-        conclude, counted_in_body, end_of_stream, gap_before, look, read_failed, tcp,
+        conclude, counted_in_body, end_of_stream, ends_in_body, gap_before, look, read_failed, tcp,
         tcp_destroyed, tcp_state,
     };
     use hark_ebpf::env::Env;
@@ -57,7 +57,7 @@ mod kernel {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: Global<Offsets> = Global::new(Offsets {
+    static OFFSETS: Offsets = Offsets {
         sock_family: 0,
         sock_daddr: 0,
         sock_rcv_saddr: 0,
@@ -93,13 +93,23 @@ mod kernel {
         regs_arg2: 0,
         regs_mode: 0,
         machine: 0,
-    });
+    };
+    /// A field of [`OFFSETS`]. One at a time: a copy of them all costs more than what is done with it.
+    macro_rules! offset {
+        ($name:ident) => {
+            // SAFETY: a live static. The agent writes it before the program is loaded, which the
+            // compiler must not know better than.
+            unsafe { (&raw const OFFSETS.$name).read_volatile() }
+        };
+    }
+
     /// The agent's own process id, whose sockets are left out.
     #[unsafe(no_mangle)]
     static OWN_PID: Global<u32> = Global::new(0);
-    /// Bytes in the ring buffer past which the agent is woken at once. Below, its timer drains it.
+    /// Bytes in the ring buffer, a power of two, at each multiple of which the agent is woken. Below,
+    /// its timer drains it.
     #[unsafe(no_mangle)]
-    static WAKE_AT: Global<u64> = Global::new(0);
+    static WAKE_AT: Global<u64> = Global::new(1 << 20);
 
     /// Whether `AF_UNIX` streams are followed.
     #[unsafe(no_mangle)]
@@ -190,11 +200,11 @@ mod kernel {
             // SAFETY: by the caller; the map outlives the call.
             let sent = unsafe {
                 let map = (&raw const RECORDS).cast_mut().cast::<c_void>();
-                let flags = if bpf_ringbuf_query(map, AVAIL_DATA) > WAKE_AT.load() {
-                    FORCE_WAKEUP
-                } else {
-                    NO_WAKEUP
-                };
+                // Once at each multiple of the mark, not for each record past it: a wake-up costs
+                // more than all the rest.
+                let before = bpf_ringbuf_query(map, AVAIL_DATA);
+                let passes = (before ^ (before + len as u64)) & !(WAKE_AT.load() - 1) != 0;
+                let flags = if passes { FORCE_WAKEUP } else { NO_WAKEUP };
                 bpf_ringbuf_output(map, record.cast_mut().cast(), len as u64, flags) == 0
             };
             bump(
@@ -228,15 +238,14 @@ mod kernel {
 
     #[inline(always)]
     fn who(to: &mut Task) {
-        let offsets = OFFSETS.load();
         // SAFETY: helpers without preconditions; the task is a BTF pointer, as is what it points to.
         unsafe {
             let task: *const c_void = bpf_get_current_task_btf().cast_const().cast();
-            let leader: *const c_void = field(task, offsets.task_group_leader);
+            let leader: *const c_void = field(task, offset!(task_group_leader));
             let pid_tgid = bpf_get_current_pid_tgid();
-            to.process.start_boottime_ns = field(leader, offsets.task_start_boottime);
+            to.process.start_boottime_ns = field(leader, offset!(task_start_boottime));
             to.process.pid = (pid_tgid >> 32) as u32;
-            to.process.exec_id = field::<u32>(leader, offsets.task_self_exec_id);
+            to.process.exec_id = field::<u32>(leader, offset!(task_self_exec_id));
             to.cgroup_id = bpf_get_current_cgroup_id();
             to.tid = pid_tgid as u32;
             to.reserved = 0;
@@ -258,11 +267,10 @@ mod kernel {
         };
         // SAFETY: this CPU's own slot, of the right size; helpers check what they read.
         unsafe {
-            let offsets = OFFSETS.load();
             let current: u64 = bpf_get_current_task_btf() as u64;
-            let mm: u64 = probe(current, offsets.task_mm);
-            let start: u64 = probe(mm, offsets.mm_arg_start);
-            let end: u64 = probe(mm, offsets.mm_arg_end);
+            let mm: u64 = probe(current, offset!(task_mm));
+            let start: u64 = probe(mm, offset!(mm_arg_start));
+            let end: u64 = probe(mm, offset!(mm_arg_end));
             let mut len = end.wrapping_sub(start);
             if len > ARGS_LIMIT as u64 {
                 len = ARGS_LIMIT as u64;
@@ -298,7 +306,6 @@ mod kernel {
     /// Both ends of a connection: `(local, peer)`.
     #[inline(always)]
     fn ends(sk: *const c_void, family: u16, local: &mut SocketAddress, peer: &mut SocketAddress) {
-        let offsets = OFFSETS.load();
         *local = SocketAddress {
             family,
             ..SocketAddress::default()
@@ -309,28 +316,28 @@ mod kernel {
         };
         // SAFETY: the socket is a BTF pointer.
         unsafe {
-            let net: *const c_void = field(sk, offsets.sock_net);
+            let net: *const c_void = field(sk, offset!(sock_net));
             let netns = if net.is_null() {
                 0
             } else {
-                field::<u32>(net, offsets.net_inum)
+                field::<u32>(net, offset!(net_inum))
             };
             local.netns = netns;
             peer.netns = netns;
             if family == AF_UNIX {
                 return;
             }
-            local.port = field(sk, offsets.sock_num);
-            peer.port = u16::from_be(field(sk, offsets.sock_dport));
+            local.port = field(sk, offset!(sock_num));
+            peer.port = u16::from_be(field(sk, offset!(sock_dport)));
             if family == AF_INET {
-                let mine: u32 = field(sk, offsets.sock_rcv_saddr);
-                let theirs: u32 = field(sk, offsets.sock_daddr);
+                let mine: u32 = field(sk, offset!(sock_rcv_saddr));
+                let theirs: u32 = field(sk, offset!(sock_daddr));
                 local.addr = [0; 16];
                 peer.addr = [0; 16];
                 local.addr.as_mut_ptr().cast::<u32>().write_unaligned(mine);
                 peer.addr.as_mut_ptr().cast::<u32>().write_unaligned(theirs);
             } else {
-                let (mine, theirs) = (offsets.sock_v6_rcv_saddr, offsets.sock_v6_daddr);
+                let (mine, theirs) = (offset!(sock_v6_rcv_saddr), offset!(sock_v6_daddr));
                 let words: [u64; 4] = [
                     probe(sk as u64, mine),
                     probe(sk as u64, mine + 8),
@@ -370,28 +377,27 @@ mod kernel {
     /// `task` and `sk` must be BTF pointers.
     #[inline(always)]
     unsafe fn is_our_call(task: *const c_void, fd: u64, sk: *const c_void) -> bool {
-        let offsets = OFFSETS.load();
         // SAFETY: fields of BTF pointers, and of what they point to.
         unsafe {
-            let files: *const c_void = field(task, offsets.task_files);
+            let files: *const c_void = field(task, offset!(task_files));
             if files.is_null() {
                 return false;
             }
-            let fdt: *const c_void = field(files, offsets.files_fdt);
+            let fdt: *const c_void = field(files, offset!(files_fdt));
             if fdt.is_null() {
                 return false;
             }
-            let max: u32 = field(fdt, offsets.fdtable_max_fds);
-            let table: u64 = field(fdt, offsets.fdtable_fd);
+            let max: u32 = field(fdt, offset!(fdtable_max_fds));
+            let table: u64 = field(fdt, offset!(fdtable_fd));
             let fd = fd as u32;
             if fd >= max {
                 return false;
             }
-            let socket: *const c_void = field(sk, offsets.sock_socket);
+            let socket: *const c_void = field(sk, offset!(sock_socket));
             if socket.is_null() {
                 return false;
             }
-            let file: u64 = field(socket, offsets.socket_file);
+            let file: u64 = field(socket, offset!(socket_file));
             file != 0 && probe::<u64>(table.wrapping_add(fd as u64 * 8), 0) == file
         }
     }
@@ -450,10 +456,9 @@ mod kernel {
         }
     }
 
-    /// Finds the caller's buffer, and sets `event` to its first segment.
+    /// An event whose bytes are only counted.
     #[inline(always)]
-    fn locate(event: &mut Event, sk: *const c_void, flags: i32) {
-        let offsets = OFFSETS.load();
+    fn nowhere(event: &mut Event) {
         event.readable = 0;
         event.segment = 0;
         event.segment_left = event.left;
@@ -463,6 +468,12 @@ mod kernel {
         event.end = 0;
         event.described = 0;
         event.unreadable_as = Counter::UnreadableSyscall as u8;
+    }
+
+    /// Finds the caller's buffer, and sets `event` to its first segment.
+    #[inline(always)]
+    fn locate(event: &mut Event, sk: *const c_void, flags: i32) {
+        nowhere(event);
         if flags & MSG_TRUNC != 0 {
             return;
         }
@@ -470,16 +481,16 @@ mod kernel {
         unsafe {
             let task: *mut task_struct = bpf_get_current_task_btf();
             let regs = bpf_task_pt_regs(task) as *const c_void;
-            let syscall = field::<u64>(regs, offsets.regs_syscall) as u32;
-            let fd: u64 = field(regs, offsets.regs_arg0);
-            let at: u64 = field(regs, offsets.regs_arg1);
-            let count: u64 = field(regs, offsets.regs_arg2);
-            let mode: u64 = field(regs, offsets.regs_mode);
-            if is_compat(offsets.machine, mode) {
+            let syscall = field::<u64>(regs, offset!(regs_syscall)) as u32;
+            let fd: u64 = field(regs, offset!(regs_arg0));
+            let at: u64 = field(regs, offset!(regs_arg1));
+            let count: u64 = field(regs, offset!(regs_arg2));
+            let mode: u64 = field(regs, offset!(regs_mode));
+            if is_compat(offset!(machine), mode) {
                 event.unreadable_as = Counter::UnreadableCompat as u8;
                 return;
             }
-            let buffer = buffer_of(offsets.machine, syscall);
+            let buffer = buffer_of(offset!(machine), syscall);
             match buffer {
                 Buffer::None => return,
                 Buffer::Ring => {
@@ -552,10 +563,13 @@ mod kernel {
         if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
             return;
         }
-        let offsets = OFFSETS.load();
         // SAFETY: the tracepoint's socket is a BTF pointer.
-        let (family, kind): (u16, u16) =
-            unsafe { (field(sk, offsets.sock_family), field(sk, offsets.sock_type)) };
+        let (family, kind): (u16, u16) = unsafe {
+            (
+                field(sk, offset!(sock_family)),
+                field(sk, offset!(sock_type)),
+            )
+        };
         let unix = family == AF_UNIX && FOLLOW_UNIX.load() != 0;
         if kind != SOCK_STREAM || family != AF_INET && family != AF_INET6 && !unix {
             return;
@@ -615,7 +629,11 @@ mod kernel {
         // SAFETY: the socket is a BTF pointer.
         s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
         s.event.left = ret as u64;
-        locate(&mut s.event, sk, flags);
+        if !ends_in_body(state, direction, ret as u64) {
+            locate(&mut s.event, sk, flags);
+        } else {
+            nowhere(&mut s.event);
+        }
         let readable = s.event.readable != 0;
         if readable && state.is_request(direction) {
             ends(sk, family, &mut s.request.local, &mut s.request.peer);
@@ -645,20 +663,19 @@ mod kernel {
     /// Bytes that moved on a TCP socket without an event before this one of `moved` bytes.
     #[inline(always)]
     fn missing_before(sk: *mut c_void, state: &mut SocketState, direction: u8, moved: u32) -> u32 {
-        let offsets = OFFSETS.load();
         // SAFETY: the helper takes a BTF pointer, and gives one or null for what is not TCP.
         let tcp = unsafe { bpf_skc_to_tcp_sock(sk) } as *const c_void;
         if tcp.is_null() {
             return 0;
         }
         let at = if direction == TX {
-            offsets.tcp_write_seq
+            offset!(tcp_write_seq)
         } else {
-            offsets.tcp_copied_seq
+            offset!(tcp_copied_seq)
         };
         // SAFETY: fields of BTF pointers.
         let (sequence, shutdown): (u32, u8) =
-            unsafe { (field(tcp, at), field(sk, offsets.sock_shutdown)) };
+            unsafe { (field(tcp, at), field(sk, offset!(sock_shutdown))) };
         let missing = gap_before(state, direction, sequence, moved);
         // The FIN takes a sequence number, and is consumed by the read that comes upon it.
         if missing == 1 && direction == RX && shutdown & RCV_SHUTDOWN != 0 {
@@ -702,16 +719,15 @@ mod kernel {
         }
         // No tracepoint tells the end of an AF_UNIX connection. Whoever reads the end of the stream
         // sees it for both: the other socket has been closed if it is shut down both ways.
-        let offsets = OFFSETS.load();
         // SAFETY: the helper returns null for a socket that is not AF_UNIX.
         let this = unsafe { bpf_skc_to_unix_sock(sk) } as *const c_void;
         if this.is_null() {
             return;
         }
         // SAFETY: a BTF pointer; the peer is held by this socket until it is closed itself.
-        let peer: *mut c_void = unsafe { field(this, offsets.unix_peer) };
+        let peer: *mut c_void = unsafe { field(this, offset!(unix_peer)) };
         let gone = broken
-            || probe::<u8>(peer as u64, offsets.sock_shutdown) & SHUTDOWN_BOTH == SHUTDOWN_BOTH;
+            || probe::<u8>(peer as u64, offset!(sock_shutdown)) & SHUTDOWN_BOTH == SHUTDOWN_BOTH;
         if broken {
             close(&mut Kernel, state, s, AbortReason::Broken, -ret as u32);
         } else {
@@ -727,7 +743,7 @@ mod kernel {
         if other.is_null() {
             return;
         }
-        s.event.socket = probe(peer as u64, offsets.sock_cookie);
+        s.event.socket = probe(peer as u64, offset!(sock_cookie));
         // SAFETY: not null; the peer is held.
         let other = unsafe { &mut *other };
         if other.verdict == verdict::HTTP1 {
@@ -771,7 +787,6 @@ mod kernel {
     fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
         let sk: *mut c_void = ctx.arg(0);
         let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-        let offsets = OFFSETS.load();
         let _ = ctx.as_ptr();
         let mut create = 0;
         if new == tcp::SYN_SENT {
@@ -799,7 +814,7 @@ mod kernel {
         if state.verdict == verdict::NEVER || create != 0 {
             state.verdict = verdict::NEVER;
             // SAFETY: the socket is a BTF pointer.
-            let family = unsafe { field(sk, offsets.sock_family) };
+            let family = unsafe { field(sk, offset!(sock_family)) };
             ends(sk, family, &mut s.request.local, &mut s.request.peer);
             if old == tcp::SYN_SENT && new == tcp::ESTABLISHED {
                 let _ = OWN_ENDPOINTS.insert(&s.request.local, &1, 0);
@@ -815,7 +830,10 @@ mod kernel {
         let (errno, socket): (u32, u64) = unsafe {
             s.event.now = bpf_ktime_get_ns();
             s.event.socket = bpf_get_socket_cookie(sk);
-            (field(sk, offsets.sock_err), field(sk, offsets.sock_socket))
+            (
+                field(sk, offset!(sock_err)),
+                field(sk, offset!(sock_socket)),
+            )
         };
         tcp_state(&mut Kernel, state, s, old, new, errno, socket == 0);
         0

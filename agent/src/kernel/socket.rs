@@ -150,7 +150,7 @@ impl SocketPrograms {
         }
         let offsets = Layout(super::offsets::from_btf(&btf)?);
         drop(btf);
-        let wake_at = u64::from(ring_bytes) / 8;
+        let wake_at = u64::from(ring_bytes).next_power_of_two() / 8;
         let kernel_btf = AyaBtf::from_sys_fs().map_err(|e| refused("reading BTF", &e))?;
         let mut ebpf = EbpfLoader::new()
             .btf(Some(&kernel_btf))
@@ -305,11 +305,15 @@ fn refused(what: &'static str, error: &dyn std::error::Error) -> SocketError {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(inner) = source {
-        text += &format!(": {inner}");
+        // Some say what their source says as well.
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text += &format!(": {inner_text}");
+        }
         source = inner.source();
     }
     let hint = if text.contains("Operation not permitted") || text.contains("os error 1)") {
-        "; hark needs root, or the capabilities BPF and PERFMON"
+        "; hark needs root, or the capabilities CAP_BPF and CAP_PERFMON"
     } else if text.contains("Cannot allocate memory") || text.contains("os error 12)") {
         "; make `ring_buffer_bytes` smaller, or the memory limit larger"
     } else {
