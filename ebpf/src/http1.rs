@@ -579,7 +579,7 @@ fn status_end(stream: &mut Stream) -> Found {
 fn line(stream: &mut Stream, window: &Window, at: u32, end: u32) -> (u32, Found) {
     let mut at = at;
     let mut rounds = 0;
-    while rounds < 8 && at < end {
+    while rounds < 4 && at < end {
         rounds += 1;
         if stream.phase() == phase::LINE {
             let b = byte(window, at);
