@@ -30,8 +30,6 @@ pub struct Offsets {
     pub sock_cookie: u32,
     /// `struct sock.sk_type` (`u16`).
     pub sock_type: u32,
-    /// `struct sock.sk_protocol` (`u16`).
-    pub sock_protocol: u32,
     /// `struct sock.sk_err` (`int`).
     pub sock_err: u32,
     /// `struct sock.sk_shutdown` (`u8`).
@@ -87,4 +85,4 @@ pub const MACHINE_X86_64: u32 = 0;
 /// Value of [`Offsets::machine`]: aarch64.
 pub const MACHINE_AARCH64: u32 = 1;
 
-const _: () = assert!(size_of::<Offsets>() == 35 * 4 && align_of::<Offsets>() == 4);
+const _: () = assert!(size_of::<Offsets>() == 34 * 4 && align_of::<Offsets>() == 4);

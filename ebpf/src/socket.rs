@@ -8,8 +8,9 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
-    use core::ptr::{addr_of, from_ref, null_mut};
+    use core::ptr::{addr_of, null_mut};
 
+    use aya_ebpf::Global;
     use aya_ebpf::bindings::task_struct;
     use aya_ebpf::btf_maps::SkStorage;
     use aya_ebpf::helpers::generated::{
@@ -21,7 +22,6 @@ mod kernel {
     use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
     use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
     use aya_ebpf::programs::BtfTracePointContext;
-    use aya_ebpf::{EbpfContext as _, Global};
     use hark_common::counter::Counter;
     use hark_common::offsets::{MACHINE_AARCH64, Offsets};
     use hark_common::socket::{
@@ -68,7 +68,6 @@ mod kernel {
         sock_net: 0,
         sock_cookie: 0,
         sock_type: 0,
-        sock_protocol: 0,
         sock_err: 0,
         sock_shutdown: 0,
         net_inum: 0,
@@ -97,10 +96,16 @@ mod kernel {
     /// A field of [`OFFSETS`]. One at a time: a copy of them all costs more than what is done with it.
     macro_rules! offset {
         ($name:ident) => {
-            // SAFETY: a live static. The agent writes it before the program is loaded, which the
-            // compiler must not know better than.
-            unsafe { (&raw const OFFSETS.$name).read_volatile() }
+            constant(&OFFSETS.$name)
         };
+    }
+
+    /// A value that the agent writes before the program is loaded, which the compiler must not know
+    /// better than.
+    #[inline(always)]
+    fn constant(field: &'static u32) -> u32 {
+        // SAFETY: a live static.
+        unsafe { (&raw const *field).read_volatile() }
     }
 
     /// The agent's own process id, whose sockets are left out.
@@ -787,7 +792,6 @@ mod kernel {
     fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
         let sk: *mut c_void = ctx.arg(0);
         let (old, new): (i32, i32) = (ctx.arg(1), ctx.arg(2));
-        let _ = ctx.as_ptr();
         let mut create = 0;
         if new == tcp::SYN_SENT {
             // SAFETY: a helper without preconditions.
@@ -878,11 +882,6 @@ mod kernel {
     #[unsafe(link_section = "license")]
     #[unsafe(no_mangle)]
     static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
-
-    // The compiler is to know that these are used by the object's sections alone.
-    const _: fn() = || {
-        let _ = from_ref(&LICENSE);
-    };
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -7,7 +7,7 @@ use crate::exchange::{
     Scratch, SocketState, give_up, request_begun, request_end, request_head_end, request_piece,
     request_unread, response_end, response_head_end, verdict,
 };
-use crate::http1::{Found, WINDOW, count, flag, is_status_line, phase, scan};
+use crate::http1::{Found, WINDOW, count, is_status_line, phase, scan};
 
 /// Steps that one event may take. A step passes a line of a head, a chunk of a body, or a segment;
 /// 8192 of them are more than any honest call needs.
@@ -207,12 +207,11 @@ pub fn gap(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, bytes: 
         }
         return;
     }
-    let chunked = stream.flags & flag::CHUNKED != 0;
     let (taken, found) = count(stream, bytes as u64);
     if found == Found::MessageEnd {
         message_end(env, state, s, request);
     }
-    if taken != bytes as u64 || chunked && found != Found::Nothing {
+    if taken != bytes as u64 {
         give_up(env, state, s, Counter::LostGap);
     }
 }

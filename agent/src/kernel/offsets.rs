@@ -19,7 +19,6 @@ pub fn from_btf(btf: &Btf) -> Result<Offsets, BtfError> {
         sock_net: common("skc_net.net")?,
         sock_cookie: common("skc_cookie")?,
         sock_type: btf.offset_of("sock", "sk_type")?,
-        sock_protocol: btf.offset_of("sock", "sk_protocol")?,
         sock_err: btf.offset_of("sock", "sk_err")?,
         sock_shutdown: btf.offset_of("sock", "sk_shutdown")?,
         net_inum: btf.offset_of("net", "ns.inum")?,

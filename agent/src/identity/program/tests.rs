@@ -151,7 +151,7 @@ fn javascript() {
         (node, "next-server (v14.1.0)", "/srv/shop", "shop", P),
         (node, "cart", "/srv/shop", "cart", P),
         ("/usr/bin/nodejs", "nodejs|cart.js", "/", "cart", P),
-        ("/root/.deno/bin/deno", "deno|run|--allow-net|-c|deno.json|cart.ts", "/", "cart", P),
+        ("/opt/deno/bin/deno", "deno|run|--allow-net|-c|deno.json|cart.ts", "/", "cart", P),
         ("/usr/bin/deno", "deno|run|-A|https://deno.land/std@0.224.0/http/file_server.ts", "/", "file_server", P),
         ("/usr/bin/deno", "deno|serve|--port|80|main.ts", "/srv/shop", "shop", P),
         ("/usr/bin/deno", "deno|run|npm:cowsay@1.5/bin", "/", "cowsay", P),
