@@ -21,6 +21,7 @@ pub mod record;
 pub mod recording;
 pub mod red;
 pub mod replay;
+pub mod resources;
 pub mod route;
 pub mod run;
 pub mod serve;

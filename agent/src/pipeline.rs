@@ -3,7 +3,7 @@
 //! One thread owns a [`Pipeline`] and everything in it that is not shared: no locks on the way of
 //! a record but the one of the metrics' store.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use crate::clock::Clock;
@@ -31,7 +31,7 @@ pub struct Pipeline {
 
 /// What reads exchanges.
 struct Outputs {
-    identities: Identities,
+    identities: Arc<Mutex<Identities>>,
     router: Router,
     red: Red,
     exporter: Option<Exporter>,
@@ -70,7 +70,7 @@ impl Pipeline {
             ),
             counters,
             outputs: Outputs {
-                identities,
+                identities: Arc::new(Mutex::new(identities)),
                 router,
                 red,
                 exporter,
@@ -96,11 +96,17 @@ impl Pipeline {
             }
         };
         if let Record::Process { record, args } = &record {
-            self.outputs.identities.learn(record, args);
+            self.outputs.identities().learn(record, args);
         }
         let outputs = &mut self.outputs;
         self.connections
             .handle(record, &mut |event| outputs.event(event));
+    }
+
+    /// The names of processes, for what else wants to know them.
+    #[must_use]
+    pub fn identities(&self) -> Arc<Mutex<Identities>> {
+        Arc::clone(&self.outputs.identities)
     }
 
     /// To be called after each drain: takes the time.
@@ -110,7 +116,7 @@ impl Pipeline {
 
     /// To be called about once a second: lets go what belongs to processes that are gone.
     pub fn sweep(&mut self, now: Instant) {
-        self.outputs.identities.sweep();
+        self.outputs.identities().sweep();
         self.outputs.red.expire(now);
     }
 
@@ -122,6 +128,13 @@ impl Pipeline {
 }
 
 impl Outputs {
+    /// Hardly ever waited for: the resources look a process up once.
+    fn identities(&self) -> MutexGuard<'_, Identities> {
+        self.identities
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn event(&mut self, event: Event<'_>) {
         match event {
             Event::Begun {
@@ -130,7 +143,7 @@ impl Outputs {
                 method,
                 scheme,
             } => {
-                let service = self.identities.resolve(task);
+                let service = self.identities().resolve(task);
                 self.red.begun(&service, role, method, scheme);
             }
             Event::Dropped {
@@ -140,7 +153,7 @@ impl Outputs {
                 scheme,
                 reason: _,
             } => {
-                let service = self.identities.resolve(task);
+                let service = self.identities().resolve(task);
                 self.red.ended(&service, role, method, scheme);
             }
             Event::Ended(exchange) => self.ended(&exchange),
@@ -148,7 +161,7 @@ impl Outputs {
     }
 
     fn ended(&mut self, exchange: &Exchange) {
-        let service: Arc<Service> = self.identities.resolve(&exchange.task);
+        let service: Arc<Service> = self.identities().resolve(&exchange.task);
         let request = &exchange.request;
         self.red.ended(
             &service,

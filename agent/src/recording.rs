@@ -14,8 +14,9 @@ use thiserror::Error;
 use crate::capture::{ByteOrder, CaptureError, Header, Recorded, Writer};
 use crate::clock::Sample;
 use crate::config::Config;
+use crate::kernel::object::{ObjectError, Types};
 use crate::kernel::records::Records;
-use crate::kernel::socket::{SocketError, SocketPrograms};
+use crate::kernel::socket::SocketPrograms;
 use crate::lock::{Lock, LockError, run_dir};
 
 /// Why nothing, or not all, was recorded.
@@ -26,7 +27,7 @@ pub enum RecordError {
     Lock(#[from] LockError),
     /// The kernel side does not run.
     #[error(transparent)]
-    Socket(#[from] SocketError),
+    Socket(#[from] ObjectError),
     /// The file cannot be made.
     #[error(
         "cannot create {path}: {source}; name a file that does not exist, in a folder that does"
@@ -76,6 +77,7 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(RecordError::Wait)?;
     }
     let (programs, ring) = SocketPrograms::load(
+        &Types::of_running_kernel()?,
         config.ring_buffer_bytes,
         config.capture.unix,
         std::process::id(),

@@ -14,12 +14,14 @@ use tokio::sync::oneshot;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::kernel::object::{ObjectError, Types};
 use crate::kernel::records::Records;
-use crate::kernel::socket::{SocketError, SocketPrograms};
-use crate::kernel::{interfaces, telemetry as kernel_telemetry};
+use crate::kernel::socket::SocketPrograms;
+use crate::kernel::{Hook, interfaces, telemetry as kernel_telemetry};
 use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::{Exporter, OtlpConfig, OtlpConfigError, OtlpError};
 use crate::pipeline::Pipeline;
+use crate::resources::Resources;
 use crate::route::RouteError;
 use crate::serve::{HookStatus, Loss, Readiness, ReadyReport, ServeError, bind};
 use crate::telemetry::Telemetry;
@@ -42,7 +44,7 @@ pub enum RunError {
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
-    Socket(#[from] SocketError),
+    Socket(#[from] ObjectError),
     #[error("cannot {what}: {source}")]
     Io {
         what: &'static str,
@@ -77,7 +79,9 @@ pub fn run(config: &Config) -> Result<(), RunError> {
 
     let mut telemetry = Telemetry::new();
     let mut pipeline = Pipeline::new(config, Clock::new(), exporter.clone(), &mut telemetry)?;
+    let types = Types::of_running_kernel()?;
     let (mut programs, ring) = SocketPrograms::load(
+        &types,
         config.ring_buffer_bytes,
         config.capture.unix,
         std::process::id(),
@@ -87,11 +91,21 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         Own::Socket(error) => RunError::Socket(error),
         Own::Io(source) => io("list the host's addresses")(source),
     })?;
+    let resources = Resources::build(config, &types, pipeline.identities());
+    drop(types);
     give_back_memory();
+    let mut hooks = programs.hooks().to_vec();
+    hooks.extend_from_slice(resources.hooks());
+    telemetry.add(
+        resources
+            .start()
+            .map_err(io("start the collectors' threads"))?,
+    );
     let programs = Arc::new(programs);
     kernel_telemetry::register(&programs, telemetry.registry_mut());
     let state = Arc::new(State {
         programs: Arc::clone(&programs),
+        hooks,
         stop: AtomicBool::new(false),
         started: Instant::now(),
         last_round_ms: AtomicU64::new(0),
@@ -182,6 +196,7 @@ fn follow(mut records: Records, pipeline: &mut Pipeline, state: &State) {
 
 struct State {
     programs: Arc<SocketPrograms>,
+    hooks: Vec<Hook>,
     stop: AtomicBool,
     started: Instant,
     /// When the pipeline's thread last came round, in ms since `started`.
@@ -202,7 +217,6 @@ impl Readiness for State {
         ReadyReport {
             ready: alive && !self.stop.load(Ordering::Relaxed),
             hooks: self
-                .programs
                 .hooks
                 .iter()
                 .map(|hook| HookStatus {
@@ -223,7 +237,7 @@ impl Readiness for State {
 }
 
 enum Own {
-    Socket(SocketError),
+    Socket(ObjectError),
     Io(io::Error),
 }
 

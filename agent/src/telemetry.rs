@@ -8,6 +8,7 @@
 mod docs;
 pub mod page;
 mod process;
+pub mod seconds;
 #[cfg(test)]
 pub(crate) mod testing;
 mod text;
@@ -117,8 +118,8 @@ impl Telemetry {
         prometheus_client::encoding::text::encode_registry(&mut own, &self.registry)
             .map_err(io::Error::other)?;
         match format {
-            Format::OpenMetrics => page.raw(&own)?,
-            Format::Text => page.raw(&text::from_open_metrics(&own))?,
+            Format::OpenMetrics => page.raw(own.as_bytes())?,
+            Format::Text => page.raw(text::from_open_metrics(&own).as_bytes())?,
         }
         page.finish()?;
         self.scrape_duration.set(started.elapsed().as_secs_f64());

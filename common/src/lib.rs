@@ -9,5 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod counter;
+pub mod histogram;
 pub mod offsets;
+pub mod process;
 pub mod socket;

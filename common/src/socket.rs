@@ -7,6 +7,8 @@
 //! ended. A head that arrives in several reads costs one [`RequestRecord`] per read; an exchange
 //! that is cut off ends with an [`AbortRecord`] in place of a response.
 
+pub use crate::process::{ProcessKey, Task};
+
 /// Longest part of one request head that is handed over, in bytes. What is beyond is followed for
 /// its framing but not copied, and the record is marked [`flag::TRUNCATED`].
 pub const HEAD_CAPTURE_LIMIT: usize = 4096;
@@ -106,34 +108,6 @@ pub struct SocketAddress {
     pub family: u16,
     /// The network namespace's inode number.
     pub netns: u32,
-}
-
-/// Names one execution of one process: survives pid reuse and exec.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub struct ProcessKey {
-    /// When the thread group's leader was started: `CLOCK_BOOTTIME`, ns.
-    pub start_boottime_ns: u64,
-    /// The thread group id in the initial pid namespace.
-    pub pid: u32,
-    /// `task_struct.self_exec_id`: grows with each exec.
-    pub exec_id: u32,
-}
-
-/// Who did it: the task in whose system call the event fired.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Task {
-    /// The process.
-    pub process: ProcessKey,
-    /// Id of the task's cgroup on the unified hierarchy (`bpf_get_current_cgroup_id`).
-    pub cgroup_id: u64,
-    /// `task_struct.comm`, padded with zeros.
-    pub comm: [u8; 16],
-    /// The thread id.
-    pub tid: u32,
-    /// Unused, 0.
-    pub reserved: u32,
 }
 
 /// A request head, or a piece of one. `captured` bytes of it follow.
@@ -257,8 +231,6 @@ pub struct ProcessRecord {
 const _: () = {
     assert!(size_of::<RecordHeader>() == 24);
     assert!(size_of::<SocketAddress>() == 24);
-    assert!(size_of::<ProcessKey>() == 16);
-    assert!(size_of::<Task>() == 48);
     assert!(size_of::<RequestRecord>() == 24 + 8 + 48 + 48 + 16);
     assert!(size_of::<ResponseRecord>() == 24 + 32 + 16);
     assert!(size_of::<AbortRecord>() == 24 + 32 + 24);

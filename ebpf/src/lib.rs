@@ -14,5 +14,8 @@
 pub mod classify;
 pub mod env;
 pub mod exchange;
+pub mod histogram;
 pub mod http1;
+#[cfg(target_arch = "bpf")]
+pub mod kernel;
 pub mod walk;

@@ -16,8 +16,8 @@ mod kernel {
     use aya_ebpf::helpers::generated::{
         bpf_get_current_cgroup_id, bpf_get_current_comm, bpf_get_current_pid_tgid,
         bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_loop,
-        bpf_probe_read_kernel, bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query,
-        bpf_sk_storage_get, bpf_skc_to_tcp_sock, bpf_skc_to_unix_sock, bpf_task_pt_regs,
+        bpf_probe_read_user, bpf_ringbuf_output, bpf_ringbuf_query, bpf_sk_storage_get,
+        bpf_skc_to_tcp_sock, bpf_skc_to_unix_sock, bpf_task_pt_regs,
     };
     use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
     use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
@@ -34,6 +34,7 @@ mod kernel {
     };
     use hark_ebpf::env::Env;
     use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, verdict};
+    use hark_ebpf::kernel::{constant, field, probe};
     use hark_ebpf::walk::{STEPS, Step, gap, step};
 
     const AF_UNIX: u16 = 1;
@@ -100,14 +101,6 @@ mod kernel {
         };
     }
 
-    /// A value that the agent writes before the program is loaded, which the compiler must not know
-    /// better than.
-    #[inline(always)]
-    fn constant(field: &'static u32) -> u32 {
-        // SAFETY: a live static.
-        unsafe { (&raw const *field).read_volatile() }
-    }
-
     /// The agent's own process id, whose sockets are left out.
     #[unsafe(no_mangle)]
     static OWN_PID: Global<u32> = Global::new(0);
@@ -157,38 +150,6 @@ mod kernel {
             // SAFETY: a slot of this CPU's own.
             unsafe { *value = (*value).wrapping_add(n) }
         }
-    }
-
-    /// A field of type `T` at `offset` of the kernel object at `base`, a BTF pointer.
-    ///
-    /// # Safety
-    ///
-    /// `base` must be a pointer that the verifier knows the type of, and `offset` that of a field
-    /// of this size; the verifier refuses anything else.
-    #[inline(always)]
-    unsafe fn field<T: Copy>(base: *const c_void, offset: u32) -> T {
-        // SAFETY: by the caller.
-        unsafe {
-            base.cast::<u8>()
-                .add(offset as usize)
-                .cast::<T>()
-                .read_volatile()
-        }
-    }
-
-    /// A field of any kernel object; zero if it cannot be read.
-    #[inline(always)]
-    fn probe<T: Copy + Default>(base: u64, offset: u32) -> T {
-        let mut value = T::default();
-        // SAFETY: the helper checks the source, and writes within `value`.
-        unsafe {
-            bpf_probe_read_kernel(
-                (&raw mut value).cast(),
-                size_of::<T>() as u32,
-                (base + offset as u64) as *const c_void,
-            );
-        }
-        value
     }
 
     struct Kernel;

@@ -201,6 +201,36 @@ pub static KEYS: &[Key] = &[
                 is counted.",
     },
     Key {
+        name: "resources.cpu",
+        kind: Kind::Switch(|config| &mut config.resources.cpu),
+        about: "Metrics of the CPUs: time, run queues, throttling, pressure; for the host and each service. With \
+                `false`, nothing is attached to the scheduler.",
+    },
+    Key {
+        name: "resources.memory",
+        kind: Kind::Switch(|config| &mut config.resources.memory),
+        about: "Metrics of memory: use, limits, faults, reclaim, kills for lack of it.",
+    },
+    Key {
+        name: "resources.disk",
+        kind: Kind::Switch(|config| &mut config.resources.disk),
+        about: "Metrics of disks: operations, bytes, time in the queue and in the device.",
+    },
+    Key {
+        name: "resources.network",
+        kind: Kind::Switch(|config| &mut config.resources.network),
+        about: "Metrics of the network: interfaces, retransmissions, drops, accept queues.",
+    },
+    Key {
+        name: "resources.max_services",
+        kind: Kind::Count {
+            field: |config| &mut config.resources.max_services,
+            range: (1, 10_000),
+        },
+        about: "How many services have series of resources of their own. What is beyond is counted \
+                under the service `other`.",
+    },
+    Key {
         name: "limits.max_connections",
         kind: Kind::Count {
             field: |config| &mut config.limits.max_connections,

@@ -42,6 +42,8 @@ pub struct Config {
     pub routes: Routes,
     /// Metrics.
     pub metrics: Metrics,
+    /// Resources: CPU, memory, disk, network.
+    pub resources: Resources,
     /// Limits of what is kept.
     pub limits: Limits,
 }
@@ -115,6 +117,21 @@ pub struct Metrics {
     pub max_series: usize,
 }
 
+/// Which resources are looked at. What is off has no hook in the kernel and no series.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Resources {
+    /// CPU. Default yes.
+    pub cpu: bool,
+    /// Memory. Default yes.
+    pub memory: bool,
+    /// Disk. Default yes.
+    pub disk: bool,
+    /// Network. Default yes.
+    pub network: bool,
+    /// Services with series of their own; what is beyond is `other`. Default 200.
+    pub max_services: usize,
+}
+
 /// Limits of what is kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
@@ -143,6 +160,13 @@ impl Default for Config {
             metrics: Metrics {
                 expire_after: Duration::from_secs(300),
                 max_series: 20_000,
+            },
+            resources: Resources {
+                cpu: true,
+                memory: true,
+                disk: true,
+                network: true,
+                max_services: 200,
             },
             limits: Limits {
                 max_connections: 65_536,

@@ -70,6 +70,12 @@ routes:
 metrics:
   expire_after: 1m30s
   max_series: 1_000
+resources:
+  cpu: false
+  memory: false
+  disk: false
+  network: false
+  max_services: 19
 limits:
   max_connections: 17
   max_processes: 18
@@ -92,6 +98,13 @@ limits:
             expire_after: Duration::from_secs(90),
             max_series: 1_000,
         },
+        resources: Resources {
+            cpu: false,
+            memory: false,
+            disk: false,
+            network: false,
+            max_services: 19,
+        },
         limits: Limits {
             max_connections: 17,
             max_processes: 18,
@@ -111,6 +124,11 @@ limits:
         ("HARK_ROUTES_MAX_PER_SERVICE", "7"),
         ("HARK_METRICS_EXPIRE_AFTER", "90s"),
         ("HARK_METRICS_MAX_SERIES", "1000"),
+        ("HARK_RESOURCES_CPU", "false"),
+        ("HARK_RESOURCES_MEMORY", "false"),
+        ("HARK_RESOURCES_DISK", "false"),
+        ("HARK_RESOURCES_NETWORK", "false"),
+        ("HARK_RESOURCES_MAX_SERVICES", "19"),
         ("HARK_LIMITS_MAX_CONNECTIONS", "17"),
         ("HARK_LIMITS_MAX_PROCESSES", "18"),
     ];
@@ -435,6 +453,12 @@ routes:
 metrics:
   expire_after: 5m  # default; HARK_METRICS_EXPIRE_AFTER
   max_series: 20000  # default; HARK_METRICS_MAX_SERIES
+resources:
+  cpu: true  # default; HARK_RESOURCES_CPU
+  memory: true  # default; HARK_RESOURCES_MEMORY
+  disk: true  # default; HARK_RESOURCES_DISK
+  network: true  # default; HARK_RESOURCES_NETWORK
+  max_services: 200  # default; HARK_RESOURCES_MAX_SERVICES
 limits:
   max_connections: 65536  # default; HARK_LIMITS_MAX_CONNECTIONS
   max_processes: 8192  # default; HARK_LIMITS_MAX_PROCESSES

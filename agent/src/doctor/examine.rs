@@ -4,13 +4,17 @@ use std::fs;
 use std::io;
 use std::net::TcpListener;
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use super::{Finding, Report, State};
 use crate::config::Config;
+use crate::identity::Identities;
 use crate::kernel::btf::Btf;
+use crate::kernel::object::Types;
 use crate::kernel::socket::{SocketPrograms, WANTED};
 use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::OtlpConfig;
+use crate::resources::Resources;
 
 /// A capability, its number in `linux/capability.h`, and what it is for.
 struct Capability {
@@ -126,22 +130,39 @@ fn capabilities() -> Vec<Finding> {
 
 fn hooks(config: &Config) -> Vec<Finding> {
     const GROUP: &str = "hooks";
-    let loaded = SocketPrograms::load(
-        config.ring_buffer_bytes,
-        config.capture.unix,
-        std::process::id(),
-    );
+    let types = Types::of_running_kernel();
+    let loaded = types
+        .as_ref()
+        .map_err(ToString::to_string)
+        .and_then(|types| {
+            let socket = SocketPrograms::load(
+                types,
+                config.ring_buffer_bytes,
+                config.capture.unix,
+                std::process::id(),
+            );
+            socket
+                .map(|(programs, _)| (types, programs))
+                .map_err(|error| error.to_string())
+        });
     match loaded {
-        Ok((programs, _)) => programs
-            .hooks
-            .iter()
-            .map(|hook| match &hook.failure {
-                None => Finding::works(GROUP, hook.name, format!("{}: {}", hook.kind, hook.gives)),
-                Some(why) => {
-                    Finding::broken(GROUP, hook.name, State::Degraded, why.clone(), hook.gives)
-                }
-            })
-            .collect(),
+        Ok((types, programs)) => {
+            let identities = Identities::new(config.proc_root.clone(), config.limits.max_processes);
+            let resources = Resources::build(config, types, Arc::new(Mutex::new(identities)));
+            programs
+                .hooks()
+                .iter()
+                .chain(resources.hooks())
+                .map(|hook| match &hook.failure {
+                    None => {
+                        Finding::works(GROUP, hook.name, format!("{}: {}", hook.kind, hook.gives))
+                    }
+                    Some(why) => {
+                        Finding::broken(GROUP, hook.name, State::Degraded, why.clone(), hook.gives)
+                    }
+                })
+                .collect()
+        }
         // One reason for all of them: none is attached without the others.
         Err(error) => WANTED
             .iter()
@@ -150,7 +171,7 @@ fn hooks(config: &Config) -> Vec<Finding> {
                     GROUP,
                     wanted.name,
                     State::Fails,
-                    error.to_string(),
+                    error.clone(),
                     wanted.gives,
                 )
             })

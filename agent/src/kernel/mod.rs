@@ -3,6 +3,7 @@
 pub mod btf;
 pub mod info;
 pub mod interfaces;
+pub mod object;
 pub mod offsets;
 pub mod records;
 pub mod socket;
@@ -11,6 +12,8 @@ pub mod telemetry;
 /// One place in the kernel that hark listens at, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hook {
+    /// The object that its program is in, for example `socket`.
+    pub object: &'static str,
     /// The kernel's name for it, for example `sock_send_length`.
     pub name: &'static str,
     /// How it is attached, for example `tp_btf`.

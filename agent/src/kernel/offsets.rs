@@ -1,6 +1,7 @@
 //! The offsets that the kernel programs are given, from this kernel's BTF.
 
 use hark_common::offsets::{MACHINE_AARCH64, MACHINE_X86_64, Offsets};
+use hark_common::process::ProcessOffsets;
 
 use super::btf::{Btf, BtfError};
 
@@ -44,6 +45,23 @@ pub fn from_btf(btf: &Btf) -> Result<Offsets, BtfError> {
         regs_arg2: regs.args[2],
         regs_mode: regs.mode,
         machine: regs.machine,
+    })
+}
+
+/// Looks up every field of [`ProcessOffsets`]. Fails with the first that this kernel lacks.
+pub fn process_from_btf(btf: &Btf) -> Result<ProcessOffsets, BtfError> {
+    let task = |field| btf.offset_of("task_struct", field);
+    Ok(ProcessOffsets {
+        task_tgid: task("tgid")?,
+        task_flags: task("flags")?,
+        task_comm: task("comm")?,
+        task_group_leader: task("group_leader")?,
+        task_start_boottime: task("start_boottime")?,
+        task_self_exec_id: task("self_exec_id")?,
+        task_cgroups: task("cgroups")?,
+        css_set_dfl_cgrp: btf.offset_of("css_set", "dfl_cgrp")?,
+        cgroup_kn: btf.offset_of("cgroup", "kn")?,
+        kernfs_node_id: btf.offset_of("kernfs_node", "id")?,
     })
 }
 

@@ -8,31 +8,78 @@ use super::histogram::{Bound, DURATION, Histogram, SIZE};
 use super::store::Snapshot;
 use super::{Red, Role};
 use crate::telemetry::page::{Family, Kind, Page, Section};
+use crate::telemetry::seconds::Seconds;
 
-const fn seconds(name: &'static str, help: &'static str) -> Family {
+/// Where all of these are from.
+const SOURCE: &str = "the exchanges heard on sockets";
+
+/// Labels of the requests that a service serves.
+const SERVED: &[&str] = &[
+    "service_name",
+    "service_namespace",
+    "http_request_method",
+    "url_scheme",
+    "http_route",
+    "http_response_status_code",
+    "error_type",
+    "network_protocol_version",
+];
+
+/// Labels of the requests that it sends.
+const SENT: &[&str] = &[
+    "service_name",
+    "service_namespace",
+    "http_request_method",
+    "url_scheme",
+    "http_response_status_code",
+    "error_type",
+    "network_protocol_version",
+    "server_address",
+    "server_port",
+];
+
+/// Labels of those under way.
+const ACTIVE: &[&str] = &[
+    "service_name",
+    "service_namespace",
+    "http_request_method",
+    "url_scheme",
+];
+
+const fn seconds(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+) -> Family {
     Family {
         name,
         help,
         unit: Some("seconds"),
         kind: Kind::Histogram,
+        source: SOURCE,
+        labels,
     }
 }
 
-const fn bytes(name: &'static str, help: &'static str) -> Family {
+const fn bytes(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Family {
     Family {
         name,
         help,
         unit: Some("bytes"),
         kind: Kind::Histogram,
+        source: SOURCE,
+        labels,
     }
 }
 
-const fn gauge(name: &'static str, help: &'static str) -> Family {
+const fn gauge(name: &'static str, help: &'static str, labels: &'static [&'static str]) -> Family {
     Family {
         name,
         help,
         unit: None,
         kind: Kind::Gauge,
+        source: SOURCE,
+        labels,
     }
 }
 
@@ -51,22 +98,27 @@ const SERVER: Families = Families {
     duration: seconds(
         "http_server_request_duration_seconds",
         "Duration of HTTP server requests, from the first byte read to the last byte written.",
+        SERVED,
     ),
     first_byte: seconds(
         "hark_http_server_time_to_first_byte_seconds",
         "Time from the first byte of an HTTP request read to the first byte of its response written.",
+        SERVED,
     ),
     request_size: bytes(
         "http_server_request_body_size_bytes",
         "Size of HTTP server request bodies.",
+        SERVED,
     ),
     response_size: bytes(
         "http_server_response_body_size_bytes",
         "Size of HTTP server response bodies.",
+        SERVED,
     ),
     active: gauge(
         "http_server_active_requests",
         "Number of active HTTP server requests.",
+        ACTIVE,
     ),
 };
 
@@ -75,22 +127,27 @@ const CLIENT: Families = Families {
     duration: seconds(
         "http_client_request_duration_seconds",
         "Duration of HTTP client requests, from the first byte written to the last byte read.",
+        SENT,
     ),
     first_byte: seconds(
         "hark_http_client_time_to_first_byte_seconds",
         "Time from the first byte of an HTTP request written to the first byte of its response read.",
+        SENT,
     ),
     request_size: bytes(
         "http_client_request_body_size_bytes",
         "Size of HTTP client request bodies.",
+        SENT,
     ),
     response_size: bytes(
         "http_client_response_body_size_bytes",
         "Size of HTTP client response bodies.",
+        SENT,
     ),
     active: gauge(
         "http_client_active_requests",
         "Number of active HTTP client requests.",
+        ACTIVE,
     ),
 };
 
@@ -190,43 +247,5 @@ impl Histograms<'_> {
             page.histogram(family, labels, buckets, sum(histogram.sum))?;
         }
         Ok(())
-    }
-}
-
-/// Nanoseconds as an exact decimal number of seconds.
-struct Seconds(u128);
-
-impl fmt::Display for Seconds {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const NANOS: u128 = 1_000_000_000;
-        let (mut fraction, mut width) = (self.0 % NANOS, 9);
-        write!(out, "{}", self.0 / NANOS)?;
-        if fraction == 0 {
-            return Ok(());
-        }
-        while fraction.is_multiple_of(10) {
-            fraction /= 10;
-            width -= 1;
-        }
-        write!(out, ".{fraction:0width$}")
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Seconds;
-
-    #[test]
-    fn seconds_are_exact() {
-        for (nanos, text) in [
-            (0, "0"),
-            (1, "0.000000001"),
-            (1_500_000_000, "1.5"),
-            (10_000_000_000, "10"),
-            (12_345_678_901, "12.345678901"),
-            (u128::from(u64::MAX), "18446744073.709551615"),
-        ] {
-            assert_eq!(Seconds(nanos).to_string(), text);
-        }
     }
 }

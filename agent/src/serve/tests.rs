@@ -340,6 +340,8 @@ impl Section for Large {
             help: "Large.",
             unit: None,
             kind: Kind::Gauge,
+            source: "a test",
+            labels: &[],
         };
         page.family(&family)?;
         for at in 0..2_000 {

@@ -44,6 +44,8 @@ pub trait Section: fmt::Debug + Send + Sync + 'static {
 /// The type of a family.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
+    /// One value that only grows, from the agent's start or the kernel's.
+    Counter,
     /// One value that goes up and down.
     Gauge,
     /// Counts in buckets, with a sum.
@@ -53,7 +55,7 @@ pub enum Kind {
 /// A metric family. Name and help are the program's own and are not escaped.
 #[derive(Clone, Copy, Debug)]
 pub struct Family {
-    /// The whole name, unit included.
+    /// The whole name, unit included, without the `_total` that the samples of a counter have.
     pub name: &'static str,
     /// One sentence on one line, without a backslash.
     pub help: &'static str,
@@ -61,6 +63,26 @@ pub struct Family {
     pub unit: Option<&'static str>,
     /// The type.
     pub kind: Kind,
+    /// Where the values are from: the kernel's name for the hook or the file. For the reference.
+    pub source: &'static str,
+    /// The labels that its series may have, but `le`. For the reference.
+    pub labels: &'static [&'static str],
+}
+
+impl Family {
+    /// What the name of a sample has and the name of the family in OpenMetrics has not.
+    const fn suffix(&self) -> &'static str {
+        match self.kind {
+            Kind::Counter => "_total",
+            Kind::Gauge | Kind::Histogram => "",
+        }
+    }
+
+    /// The name that Prometheus stores: of the samples, or what those of a histogram begin with.
+    #[must_use]
+    pub fn stored_name(&self) -> String {
+        format!("{}{}", self.name, self.suffix())
+    }
 }
 
 /// A page being written. To be [finished](Page::finish).
@@ -102,30 +124,50 @@ impl<'a> Page<'a> {
             help,
             unit,
             kind,
+            ..
         } = family;
+        // The older format knows no other name of a counter than that of its sample.
+        let suffix = match self.format {
+            Format::OpenMetrics => "",
+            Format::Text => family.suffix(),
+        };
         let kind = match kind {
+            Kind::Counter => "counter",
             Kind::Gauge => "gauge",
             Kind::Histogram => "histogram",
         };
-        write!(self.buffer, "# HELP {name} {help}\n# TYPE {name} {kind}\n")?;
+        write!(
+            self.buffer,
+            "# HELP {name}{suffix} {help}\n# TYPE {name}{suffix} {kind}\n"
+        )?;
         if let (Format::OpenMetrics, Some(unit)) = (self.format, unit) {
             writeln!(self.buffer, "# UNIT {name} {unit}")?;
         }
         self.hand_on()
     }
 
-    /// One sample of a gauge. `labels` is what [`push_label`] made, not empty.
+    /// One sample of a counter or gauge. `labels` is what [`push_label`] made; the value must print
+    /// as a number.
     ///
     /// # Errors
     ///
     /// Those of where the page goes.
-    pub fn sample(&mut self, family: &Family, labels: &str, value: i64) -> io::Result<()> {
-        writeln!(self.buffer, "{}{{{labels}}} {value}", family.name)?;
+    pub fn sample(
+        &mut self,
+        family: &Family,
+        labels: &str,
+        value: impl fmt::Display,
+    ) -> io::Result<()> {
+        write!(self.buffer, "{}{}", family.name, family.suffix())?;
+        if !labels.is_empty() {
+            write!(self.buffer, "{{{labels}}}")?;
+        }
+        writeln!(self.buffer, " {value}")?;
         self.hand_on()
     }
 
     /// One histogram. `buckets` are values of `le` with the count in that bucket alone, ascending
-    /// and with `+Inf` last; `labels` is what [`push_label`] made, not empty.
+    /// and with `+Inf` last; `labels` is what [`push_label`] made.
     ///
     /// # Errors
     ///
@@ -140,9 +182,15 @@ impl<'a> Page<'a> {
         let name = family.name.as_bytes();
         let labels = labels.as_bytes();
         self.line.clear();
-        for part in [name, b"_bucket{", labels, b",le=\""] {
+        let comma: &[u8] = if labels.is_empty() { b"" } else { b"," };
+        for part in [name, b"_bucket{", labels, comma, b"le=\""] {
             self.line.extend_from_slice(part);
         }
+        let (open, shut): (&[u8], &[u8]) = if labels.is_empty() {
+            (b"", b"")
+        } else {
+            (b"{", b"}")
+        };
         let mut count = 0;
         let mut digits = itoa::Buffer::new();
         for (le, in_bucket) in buckets {
@@ -152,21 +200,33 @@ impl<'a> Page<'a> {
                 self.buffer.extend_from_slice(part);
             }
         }
-        for part in [name, b"_sum{", labels, b"} "] {
+        for part in [name, b"_sum", open, labels, shut, b" "] {
             self.buffer.extend_from_slice(part);
         }
         write!(self.buffer, "{sum}")?;
         let value = digits.format(count).as_bytes();
-        for part in [b"\n", name, b"_count{", labels, b"} ", value, b"\n"] {
+        for part in [
+            b"\n", name, b"_count", open, labels, shut, b" ", value, b"\n",
+        ] {
             self.buffer.extend_from_slice(part);
         }
         self.hand_on()
     }
 
     /// Whole families that are already in the page's format, without an end mark.
-    pub(super) fn raw(&mut self, text: &str) -> io::Result<()> {
-        self.buffer.extend_from_slice(text.as_bytes());
+    pub(crate) fn raw(&mut self, text: &[u8]) -> io::Result<()> {
+        self.buffer.extend_from_slice(text);
         self.hand_on()
+    }
+
+    /// Hands on what is left, of a page that is a part of another.
+    pub(crate) fn flush(self) -> io::Result<()> {
+        self.out.write_all(&self.buffer)
+    }
+
+    /// The format that is written.
+    pub(crate) const fn format(&self) -> Format {
+        self.format
     }
 
     /// Ends the page and hands on what is left.

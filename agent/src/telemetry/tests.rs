@@ -105,6 +105,8 @@ const THINGS: Family = Family {
     help: "Things.",
     unit: Some("bytes"),
     kind: Kind::Histogram,
+    source: "a test",
+    labels: &[],
 };
 
 #[test]

@@ -1,0 +1,281 @@
+//! A kernel object: a file of programs and maps of one subsystem, loaded and attached.
+//!
+//! Several objects rather than one, so that a map or hook that a kernel lacks costs its own
+//! subsystem only. What each object attaches to is a table of [`Wanted`]; what came of it is a list
+//! of [`Hook`]s, which `/readyz` and `hark doctor` show.
+
+use std::os::fd::AsFd as _;
+
+use aya::maps::Map;
+use aya::programs::BtfTracePoint;
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
+use thiserror::Error;
+
+use super::Hook;
+use super::btf::{Btf, BtfError};
+use super::info::{ProgramFigures, figures};
+
+/// Why the programs of an object do not run.
+#[derive(Debug, Error)]
+pub enum ObjectError {
+    /// Built without the kernel toolchain.
+    #[error("this hark was built without its kernel programs; build it with `cargo xtask build`")]
+    NoObject,
+    /// No type information, or a field is missing.
+    #[error(transparent)]
+    Btf(#[from] BtfError),
+    /// This kernel lacks a tracepoint without which there is nothing to see.
+    #[error("this kernel has no tracepoint `{name}`, which hark needs for {gives}{since}")]
+    NoTracepoint {
+        /// The tracepoint.
+        name: &'static str,
+        /// What it is needed for.
+        gives: &'static str,
+        /// Since when there is one, if that is known.
+        since: &'static str,
+    },
+    /// The kernel took neither the maps nor the programs.
+    #[error("the kernel refused hark's {object} programs ({what}): {detail}{hint}")]
+    Refused {
+        /// Which object.
+        object: &'static str,
+        /// What was being done.
+        what: &'static str,
+        /// The kernel's words, shortened.
+        detail: String,
+        /// What to do about it, if that is known.
+        hint: &'static str,
+    },
+}
+
+/// A BTF tracepoint and the program for it, of the same name.
+#[derive(Debug)]
+pub struct Wanted {
+    /// The kernel's name for it.
+    pub name: &'static str,
+    /// Arguments that the program reads, without the first, which is the tracepoint's own.
+    pub args: u32,
+    /// What the user loses without it.
+    pub gives: &'static str,
+    /// Without it the object is of no use, and is not loaded.
+    pub required: bool,
+    /// For the error: since when kernels have it, as the end of a sentence; may be empty.
+    pub since: &'static str,
+}
+
+impl Wanted {
+    /// Why this kernel cannot have it, in words.
+    fn missing(&self, btf: &Btf) -> Option<String> {
+        match btf.tracepoint_args(self.name) {
+            None => Some("this kernel has no such tracepoint".into()),
+            Some(n) if n < self.args => Some(format!(
+                "this kernel's tracepoint has {n} arguments, {} are needed",
+                self.args
+            )),
+            Some(_) => None,
+        }
+    }
+}
+
+/// The running kernel's type information, read once for all objects. Takes some 20 MB; to be
+/// dropped when all are loaded.
+pub struct Types {
+    /// For offsets.
+    pub btf: Btf,
+    /// For aya.
+    pub aya: AyaBtf,
+}
+
+impl Types {
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// The kernel was built without it, or sysfs is not mounted.
+    pub fn of_running_kernel() -> Result<Self, ObjectError> {
+        let btf = Btf::of_running_kernel()?;
+        let aya = AyaBtf::from_sys_fs().map_err(|e| refused("", "reading BTF", &e))?;
+        Ok(Self { btf, aya })
+    }
+}
+
+/// An object that runs. Its programs are detached when this is dropped, or its process ends.
+#[derive(Debug)]
+pub struct Object {
+    name: &'static str,
+    ebpf: Ebpf,
+    wanted: &'static [Wanted],
+    /// What was to be attached, and what came of it.
+    pub hooks: Vec<Hook>,
+}
+
+impl Object {
+    /// Loads the object `name` from `bytes`, which has a program for each of `wanted`, and attaches
+    /// them. `loader` has what the object is told by its globals.
+    ///
+    /// # Errors
+    ///
+    /// The maps cannot be made, or a program that is required cannot be loaded or attached. What is
+    /// not required is logged, and told in [`hooks`](Self::hooks).
+    pub fn load(
+        name: &'static str,
+        bytes: &[u8],
+        wanted: &'static [Wanted],
+        types: &Types,
+        loader: &mut EbpfLoader<'_>,
+    ) -> Result<Self, ObjectError> {
+        if bytes.is_empty() {
+            return Err(ObjectError::NoObject);
+        }
+        let mut hooks = Vec::with_capacity(wanted.len());
+        for wanted in wanted {
+            let failure = wanted.missing(&types.btf);
+            if wanted.required && failure.is_some() {
+                return Err(ObjectError::NoTracepoint {
+                    name: wanted.name,
+                    gives: wanted.gives,
+                    since: wanted.since,
+                });
+            }
+            hooks.push(Hook {
+                object: name,
+                name: wanted.name,
+                kind: "tp_btf",
+                gives: wanted.gives,
+                failure,
+            });
+        }
+        let ebpf = loader
+            .load(bytes)
+            .map_err(|e| refused(name, "creating maps", &e))?;
+        let mut object = Self {
+            name,
+            ebpf,
+            wanted,
+            hooks,
+        };
+        // All are loaded before any is attached: no half of an event pair is seen.
+        object.each(|program, wanted| {
+            let loaded = program.load(wanted.name, &types.aya);
+            loaded.map_err(|e| refused(name, "loading a program", &e))
+        })?;
+        object.each(|program, _| {
+            let attached = program.attach();
+            let attached = attached.map_err(|e| refused(name, "attaching a program", &e));
+            attached.map(drop)
+        })?;
+        Ok(object)
+    }
+
+    /// Does something to each program that has not failed yet.
+    fn each(
+        &mut self,
+        mut act: impl FnMut(&mut BtfTracePoint, &Wanted) -> Result<(), ObjectError>,
+    ) -> Result<(), ObjectError> {
+        for (wanted, hook) in self.wanted.iter().zip(&mut self.hooks) {
+            if hook.failure.is_some() {
+                continue;
+            }
+            let done = program(&mut self.ebpf, self.name, wanted.name)
+                .and_then(|program| act(program, wanted));
+            match done {
+                Ok(()) => {}
+                Err(error) if wanted.required => return Err(error),
+                Err(error) => {
+                    tracing::warn!(hook = wanted.name, %error, lost = wanted.gives, "not attached");
+                    hook.failure = Some(error.to_string());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a map out of the object.
+    ///
+    /// # Errors
+    ///
+    /// It has none of this name and type, which only a stale build can cause.
+    pub fn map<M>(&mut self, name: &'static str) -> Result<M, ObjectError>
+    where
+        M: TryFrom<Map>,
+        M::Error: std::error::Error,
+    {
+        let map = self
+            .ebpf
+            .take_map(name)
+            .ok_or_else(|| missing(self.name, "finding a map", name))?;
+        M::try_from(map).map_err(|e| refused(self.name, "opening a map", &e))
+    }
+
+    /// The kernel's figures of each program that is loaded.
+    #[must_use]
+    pub fn figures(&self) -> Vec<(&'static str, ProgramFigures)> {
+        self.wanted
+            .iter()
+            .filter_map(|wanted| {
+                let program: &BtfTracePoint = self.ebpf.program(wanted.name)?.try_into().ok()?;
+                let fd = program.fd().ok()?;
+                Some((wanted.name, figures(fd.as_fd()).ok()?))
+            })
+            .collect()
+    }
+}
+
+fn program<'a>(
+    ebpf: &'a mut Ebpf,
+    object: &'static str,
+    name: &'static str,
+) -> Result<&'a mut BtfTracePoint, ObjectError> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| missing(object, "finding a program", name))?
+        .try_into()
+        .map_err(|e| refused(object, "finding a program", &e))
+}
+
+fn missing(object: &'static str, what: &'static str, name: &str) -> ObjectError {
+    ObjectError::Refused {
+        object,
+        what,
+        detail: format!("the object has no `{name}`"),
+        hint: "; build hark anew with `cargo xtask build`",
+    }
+}
+
+/// The kernel's refusal, with what to do about it where that is known.
+pub(super) fn refused(
+    object: &'static str,
+    what: &'static str,
+    error: &dyn std::error::Error,
+) -> ObjectError {
+    // The system's word is at the end of the chain.
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        // Some say what their source says as well.
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text += &format!(": {inner_text}");
+        }
+        source = inner.source();
+    }
+    let hint = if text.contains("Operation not permitted") || text.contains("os error 1)") {
+        "; hark needs root, or the capabilities CAP_BPF and CAP_PERFMON"
+    } else if text.contains("Cannot allocate memory") || text.contains("os error 12)") {
+        "; make `ring_buffer_bytes` smaller, or the memory limit larger"
+    } else {
+        ""
+    };
+    // The verifier says what is wrong at the end of a long log.
+    let detail = text
+        .char_indices()
+        .rev()
+        .nth(1500)
+        .map_or(text.as_str(), |(at, _)| &text[at..])
+        .to_owned();
+    ObjectError::Refused {
+        object,
+        what,
+        detail,
+        hint,
+    }
+}

@@ -1,0 +1,330 @@
+//! The living processes, whose they are, and what `/proc` says of each.
+//!
+//! All groups share one look, at most so old, because it is a read per process. A process is named
+//! once per program that it runs: its start time and the place of its stack, which exec draws anew,
+//! tell one program from the next.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hark_common::process::{ProcessKey, Task};
+
+use super::services::{Owner, ServiceLabels, Services};
+use crate::identity::Identities;
+
+/// A look is good for so long: the groups of one scrape share it.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// Most processes that are looked at.
+pub const MAX_PROCESSES: usize = 32_768;
+
+/// How long a look may take; what was not reached by then is missing from it.
+const BUDGET: Duration = Duration::from_millis(500);
+
+/// `PF_KTHREAD` of `include/linux/sched.h`.
+const PF_KTHREAD: u64 = 0x0020_0000;
+
+/// A living process that is not the kernel's own.
+#[derive(Clone, Debug)]
+pub struct Process {
+    /// Its thread group id in the pid namespace of the `/proc` mount.
+    pub pid: u32,
+    /// When it was started, in clock ticks since boot.
+    pub start_ticks: u64,
+    /// Whose it is.
+    pub owner: Owner,
+    /// It was started before the agent was: what it has so far is history.
+    pub before_agent: bool,
+    /// User and system time of all its threads, those that ended too, in clock ticks.
+    pub cpu_ticks: u64,
+    /// Major faults, of all its threads.
+    pub major_faults: u64,
+    /// Resident pages.
+    pub resident_pages: u64,
+    /// Threads.
+    pub threads: u64,
+}
+
+/// One look at all processes.
+#[derive(Debug)]
+pub struct Look {
+    /// In no order.
+    pub processes: Vec<Process>,
+    /// All were looked at.
+    pub is_complete: bool,
+    alive: HashMap<u32, u64>,
+    at: Instant,
+}
+
+/// The living processes and their services.
+pub struct Census {
+    proc_root: PathBuf,
+    identities: Arc<Mutex<Identities>>,
+    services: Arc<Services>,
+    /// Clock ticks since boot when the agent started.
+    started_ticks: u64,
+    state: Mutex<State>,
+}
+
+impl std::fmt::Debug for Census {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.debug_struct("Census").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct State {
+    last: Option<Arc<Look>>,
+    named: HashMap<u32, Named>,
+    /// Numbers the looks.
+    round: u64,
+}
+
+struct Named {
+    start_ticks: u64,
+    stack: u64,
+    owner: Owner,
+    round: u64,
+}
+
+impl Census {
+    /// Of the processes that `proc_root` shows.
+    #[must_use]
+    pub fn new(
+        proc_root: PathBuf,
+        identities: Arc<Mutex<Identities>>,
+        services: Arc<Services>,
+    ) -> Self {
+        let started_ticks = Stat::read(&proc_root.join("self/stat"), &mut Vec::new())
+            .map_or(0, |own| own.start_ticks);
+        Self {
+            proc_root,
+            identities,
+            services,
+            started_ticks,
+            state: Mutex::default(),
+        }
+    }
+
+    /// The living processes, seen half a second ago at most. Waits for a look that is under way.
+    pub fn look(&self) -> Arc<Look> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &state.last
+            && last.at.elapsed() < FRESH
+        {
+            return Arc::clone(last);
+        }
+        let look = Arc::new(self.look_now(&mut state));
+        state.last = Some(Arc::clone(&look));
+        look
+    }
+
+    /// Whose a task is that the kernel side met.
+    pub fn owner(&self, task: &Task) -> Owner {
+        let service = {
+            let mut identities = self
+                .identities
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            identities.resolve(task)
+        };
+        self.services.owner(&service)
+    }
+
+    /// Whether the process was there at the last look. One that started since is alive too.
+    #[must_use]
+    pub fn is_alive(&self, key: &ProcessKey) -> bool {
+        let look = self.look();
+        match look.alive.get(&key.pid) {
+            Some(start) => *start == ticks(key.start_boottime_ns),
+            None => !look.is_complete || self.is_there(key),
+        }
+    }
+
+    fn is_there(&self, key: &ProcessKey) -> bool {
+        let path = self.proc_root.join(key.pid.to_string()).join("stat");
+        Stat::read(&path, &mut Vec::new())
+            .is_some_and(|stat| stat.start_ticks == ticks(key.start_boottime_ns))
+    }
+
+    fn look_now(&self, state: &mut State) -> Look {
+        let at = Instant::now();
+        state.round += 1;
+        let mut look = Look {
+            processes: Vec::new(),
+            is_complete: true,
+            alive: HashMap::new(),
+            at,
+        };
+        let Ok(entries) = std::fs::read_dir(&self.proc_root) else {
+            look.is_complete = false;
+            return look;
+        };
+        let mut buffer = Vec::with_capacity(1024);
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let Some(pid) = name.to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            if look.alive.len() >= MAX_PROCESSES || at.elapsed() > BUDGET {
+                look.is_complete = false;
+                break;
+            }
+            let Some(stat) = Stat::read(&entry.path().join("stat"), &mut buffer) else {
+                continue;
+            };
+            look.alive.insert(pid, stat.start_ticks);
+            if stat.flags & PF_KTHREAD != 0 {
+                continue;
+            }
+            look.processes.push(Process {
+                pid,
+                start_ticks: stat.start_ticks,
+                owner: self.named(state, pid, &stat),
+                before_agent: stat.start_ticks < self.started_ticks,
+                cpu_ticks: stat.cpu_ticks,
+                major_faults: stat.major_faults,
+                resident_pages: stat.resident_pages,
+                threads: stat.threads,
+            });
+        }
+        let round = state.round;
+        if look.is_complete {
+            state.named.retain(|_, named| named.round == round);
+        }
+        let living = look.processes.iter().filter_map(|p| p.owner.labels());
+        self.services.keep(living);
+        look
+    }
+
+    fn named(&self, state: &mut State, pid: u32, stat: &Stat) -> Owner {
+        let round = state.round;
+        if let Some(named) = state.named.get_mut(&pid)
+            && named.start_ticks == stat.start_ticks
+            && named.stack == stat.stack
+            && named
+                .owner
+                .labels()
+                .is_none_or(|labels| self.services.has(labels))
+        {
+            named.round = round;
+            return named.owner.clone();
+        }
+        let owner = self.owner(&Task {
+            process: ProcessKey {
+                start_boottime_ns: nanos(stat.start_ticks),
+                pid,
+                // Not that of the kernel, which /proc does not show, but one that changes with it.
+                exec_id: (stat.stack >> 4) as u32,
+            },
+            ..Task::default()
+        });
+        state.named.insert(
+            pid,
+            Named {
+                start_ticks: stat.start_ticks,
+                stack: stat.stack,
+                owner: owner.clone(),
+                round,
+            },
+        );
+        owner
+    }
+}
+
+/// Labels of all services with a living process.
+impl Look {
+    /// Each service that has a living process, once per process.
+    pub fn living(&self) -> impl Iterator<Item = &ServiceLabels> {
+        self.processes.iter().filter_map(|p| p.owner.labels())
+    }
+}
+
+/// Clock ticks since boot, as `/proc/PID/stat` rounds them (`USER_HZ` is 100 on every machine that
+/// Linux runs on but Alpha).
+const NANOS_PER_TICK: u64 = 10_000_000;
+
+const fn ticks(nanos: u64) -> u64 {
+    nanos / NANOS_PER_TICK
+}
+
+const fn nanos(ticks: u64) -> u64 {
+    ticks.saturating_mul(NANOS_PER_TICK)
+}
+
+/// What is used of `/proc/PID/stat` (proc_pid_stat(5)). Read here and not by the crate `procfs`,
+/// which parses all 52 fields into a structure and a `String` per process: this is done for every
+/// process of the host at every scrape.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stat {
+    flags: u64,
+    major_faults: u64,
+    cpu_ticks: u64,
+    threads: u64,
+    start_ticks: u64,
+    resident_pages: u64,
+    stack: u64,
+}
+
+impl Stat {
+    fn read(path: &Path, buffer: &mut Vec<u8>) -> Option<Self> {
+        buffer.clear();
+        File::open(path)
+            .and_then(|file| file.take(4096).read_to_end(buffer))
+            .ok()?;
+        Self::parse(buffer)
+    }
+
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        // The name may have spaces and parentheses; nothing after it has.
+        let end = bytes.iter().rposition(|byte| *byte == b')')?;
+        let rest = std::str::from_utf8(bytes.get(end + 1..)?).ok()?;
+        // The first of these is field 3.
+        let mut fields = [0u64; 26];
+        for (field, text) in fields.iter_mut().zip(rest.split_ascii_whitespace().skip(1)) {
+            // Some are negative, none of those that are used.
+            *field = text.parse().unwrap_or(0);
+        }
+        // fields[n] is field n + 4.
+        let field = |number: usize| fields[number - 4];
+        (field(22) != 0).then_some(Self {
+            flags: field(9),
+            major_faults: field(12),
+            cpu_ticks: field(14) + field(15),
+            threads: field(20),
+            start_ticks: field(22),
+            resident_pages: field(24),
+            stack: field(28),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_stat() {
+        let line = b"1234 (a) b (c) S 1 1234 1234 0 -1 4194560 500 0 7 0 30 12 0 0 20 0 3 0 98765 \
+                     1000000 250 18446744073709551615 1 2 140722 0 0 0 0 4096 0 0 0 0 17 1 0 0 0 0 0";
+        assert_eq!(
+            Stat::parse(line),
+            Some(Stat {
+                flags: 4_194_560,
+                major_faults: 7,
+                cpu_ticks: 42,
+                threads: 3,
+                start_ticks: 98_765,
+                resident_pages: 250,
+                stack: 140_722,
+            })
+        );
+        assert_eq!(Stat::parse(b"1234 (a"), None);
+        assert_eq!(Stat::parse(b"1234 (a) S"), None);
+        assert_eq!(Stat::parse(b"1234 (\xff) S \xff"), None);
+    }
+}

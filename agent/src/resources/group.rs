@@ -1,0 +1,308 @@
+//! Groups of metrics that are collected at the scrape, each on a thread of its own.
+//!
+//! A scrape asks all groups at once and waits until a deadline that they share. What is not there by
+//! then is left out of the page, and `hark_collector_success` is 0 for that group; a group that is
+//! stuck in the kernel costs its own series and nothing else.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+use crate::telemetry::page::{Family, Format, Kind, Page};
+
+/// How long a scrape waits for all groups together.
+const DEADLINE: Duration = Duration::from_secs(1);
+
+/// How often [`Collect::tend`] is called when nobody scrapes, so that what ends between two scrapes
+/// is seen while it is there.
+const TEND: Duration = Duration::from_secs(2);
+
+/// Scrapes that may wait for one group.
+const QUEUE: usize = 4;
+
+/// Why a group has not all of its metrics.
+#[derive(Debug, Error)]
+pub enum CollectError {
+    /// A file that should be there cannot be read.
+    #[error("cannot read {path}: {source}")]
+    Read {
+        /// The file.
+        path: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// A file does not say what it says on other kernels.
+    #[error("{path} is not understood: {detail}")]
+    Malformed {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        detail: String,
+    },
+    /// A map of the kernel side cannot be read.
+    #[error("cannot read the kernel side's map {map}: {detail}")]
+    Map {
+        /// Its name.
+        map: &'static str,
+        /// Why.
+        detail: String,
+    },
+    /// There was more than is looked at in one collection.
+    #[error("there are more {what} than the {limit} that are looked at")]
+    TooMany {
+        /// What.
+        what: &'static str,
+        /// How many are looked at.
+        limit: usize,
+    },
+    /// The page.
+    #[error(transparent)]
+    Page(#[from] io::Error),
+}
+
+/// What collects one group.
+pub trait Collect: Send + 'static {
+    /// Writes the group's families as they are now. Work is bounded. What fails does not keep the
+    /// rest from being written: the first failure is returned at the end.
+    ///
+    /// # Errors
+    ///
+    /// Something is missing from the page that should be on it.
+    fn collect(&mut self, page: &mut Page<'_>) -> Result<(), CollectError>;
+
+    /// Does what must be done more often than somebody scrapes.
+    fn tend(&mut self) {}
+}
+
+const SUCCESS: Family = Family {
+    name: "hark_collector_success",
+    help: "Whether the group has all of its metrics on this page.",
+    unit: None,
+    kind: Kind::Gauge,
+    source: "the agent",
+    labels: &["collector"],
+};
+
+const DURATION: Family = Family {
+    name: "hark_collector_duration_seconds",
+    help: "How long the group took; the time waited for it if it is not on this page.",
+    unit: Some("seconds"),
+    kind: Kind::Gauge,
+    source: "the agent",
+    labels: &["collector"],
+};
+
+/// What this module writes.
+pub const FAMILIES: &[&Family] = &[&SUCCESS, &DURATION];
+
+struct Request {
+    format: Format,
+    reply: SyncSender<Reply>,
+}
+
+struct Reply {
+    page: Vec<u8>,
+    success: bool,
+    took: Duration,
+}
+
+#[derive(Debug)]
+struct Group {
+    name: &'static str,
+    requests: SyncSender<Request>,
+}
+
+/// All groups that run. Their threads end when this is dropped.
+#[derive(Debug)]
+pub struct Groups(Vec<Group>);
+
+impl Groups {
+    /// Starts a thread for each.
+    ///
+    /// # Errors
+    ///
+    /// A thread cannot be started.
+    pub fn start(groups: Vec<(&'static str, Box<dyn Collect>)>) -> io::Result<Self> {
+        groups
+            .into_iter()
+            .map(|(name, collect)| {
+                let (requests, received) = sync_channel(QUEUE);
+                thread::Builder::new()
+                    .name(format!("hark-{name}"))
+                    .spawn(move || serve(name, collect, &received))?;
+                Ok(Group { name, requests })
+            })
+            .collect::<io::Result<_>>()
+            .map(Self)
+    }
+
+    /// Asks all groups and writes what they have.
+    ///
+    /// # Errors
+    ///
+    /// Those of the page.
+    pub fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
+        let started = Instant::now();
+        let asked: Vec<_> = self
+            .0
+            .iter()
+            .map(|group| {
+                let (reply, answer) = sync_channel(1);
+                let request = Request {
+                    format: page.format(),
+                    reply,
+                };
+                let sent = match group.requests.try_send(request) {
+                    Ok(()) => true,
+                    Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => false,
+                };
+                (group.name, sent.then_some(answer))
+            })
+            .collect();
+        let mut outcomes = Vec::with_capacity(asked.len());
+        for (name, answer) in asked {
+            let left = DEADLINE.saturating_sub(started.elapsed());
+            let reply = answer.and_then(|answer| answer.recv_timeout(left).ok());
+            if let Some(reply) = &reply {
+                page.raw(&reply.page)?;
+            }
+            outcomes.push(match reply {
+                Some(reply) => (name, reply.success, reply.took),
+                None => (name, false, started.elapsed()),
+            });
+        }
+        page.family(&SUCCESS)?;
+        for (name, success, _) in &outcomes {
+            page.sample(
+                &SUCCESS,
+                &format!("collector=\"{name}\""),
+                u8::from(*success),
+            )?;
+        }
+        page.family(&DURATION)?;
+        for (name, _, took) in &outcomes {
+            page.sample(
+                &DURATION,
+                &format!("collector=\"{name}\""),
+                took.as_secs_f64(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// A group's thread.
+fn serve(name: &'static str, mut collect: Box<dyn Collect>, requests: &Receiver<Request>) {
+    let mut complained = false;
+    loop {
+        match requests.recv_timeout(TEND) {
+            Ok(request) => {
+                let started = Instant::now();
+                let mut body = Vec::new();
+                let mut page = Page::new(request.format, &mut body);
+                let collected = collect.collect(&mut page);
+                let flushed = page.flush().map_err(CollectError::from);
+                let result = collected.and(flushed);
+                // Once, not with each scrape.
+                if let Err(error) = &result
+                    && !std::mem::replace(&mut complained, true)
+                {
+                    tracing::warn!(collector = name, %error, "metrics are missing");
+                }
+                // Nobody waits any more if it took too long.
+                let _ = request.reply.try_send(Reply {
+                    page: body,
+                    success: result.is_ok(),
+                    took: started.elapsed(),
+                });
+            }
+            Err(RecvTimeoutError::Timeout) => collect.tend(),
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::mpsc::channel;
+
+    use super::*;
+
+    const THINGS: Family = Family {
+        name: "things",
+        help: "Things.",
+        unit: None,
+        kind: Kind::Counter,
+        source: "a test",
+        labels: &[],
+    };
+
+    struct Good;
+    impl Collect for Good {
+        fn collect(&mut self, page: &mut Page<'_>) -> Result<(), CollectError> {
+            page.family(&THINGS)?;
+            Ok(page.sample(&THINGS, "", 7)?)
+        }
+    }
+
+    /// Half of what it should have.
+    struct Half;
+    impl Collect for Half {
+        fn collect(&mut self, page: &mut Page<'_>) -> Result<(), CollectError> {
+            Good.collect(page)?;
+            Err(CollectError::TooMany {
+                what: "things",
+                limit: 1,
+            })
+        }
+    }
+
+    /// Never answers, until it is let go.
+    struct Stuck(Mutex<Receiver<()>>);
+    impl Collect for Stuck {
+        fn collect(&mut self, _: &mut Page<'_>) -> Result<(), CollectError> {
+            let _ = self.0.lock().unwrap().recv();
+            Ok(())
+        }
+    }
+
+    fn page(groups: &Groups) -> String {
+        let mut out = Vec::new();
+        let mut page = Page::new(Format::Text, &mut out);
+        groups.write(&mut page).unwrap();
+        page.finish().unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn one_that_is_stuck_costs_its_own_metrics_only() {
+        let (let_go, wait) = channel();
+        let groups = Groups::start(vec![
+            (
+                "stuck",
+                Box::new(Stuck(Mutex::new(wait))) as Box<dyn Collect>,
+            ),
+            ("good", Box::new(Good)),
+        ])
+        .unwrap();
+        for _ in 0..2 {
+            let page = page(&groups);
+            assert!(page.contains("things_total 7\n"), "{page}");
+            assert!(page.contains("hark_collector_success{collector=\"good\"} 1\n"));
+            assert!(page.contains("hark_collector_success{collector=\"stuck\"} 0\n"));
+        }
+        drop(let_go);
+    }
+
+    #[test]
+    fn what_is_there_is_shown_though_something_is_missing() {
+        let groups = Groups::start(vec![("half", Box::new(Half) as Box<dyn Collect>)]).unwrap();
+        let page = page(&groups);
+        assert!(page.contains("things_total 7\n"), "{page}");
+        assert!(page.contains("hark_collector_success{collector=\"half\"} 0\n"));
+    }
+}

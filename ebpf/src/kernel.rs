@@ -1,0 +1,112 @@
+//! What all kernel objects need of the kernel: fields of its structures, and who a task is.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+use hark_common::process::{ProcessKey, ProcessOffsets, Task};
+
+/// `PF_KTHREAD` of `include/linux/sched.h`: the kernel's own thread.
+const PF_KTHREAD: u32 = 0x0020_0000;
+
+/// A value that the agent writes before the program is loaded, which the compiler must not know
+/// better than.
+#[inline(always)]
+pub fn constant(field: &'static u32) -> u32 {
+    // SAFETY: a live static.
+    unsafe { (&raw const *field).read_volatile() }
+}
+
+/// A field of type `T` at `offset` of the kernel object at `base`, a BTF pointer.
+///
+/// # Safety
+///
+/// `base` must be a pointer that the verifier knows the type of, and `offset` that of a field of
+/// this size; the verifier refuses anything else.
+#[inline(always)]
+pub unsafe fn field<T: Copy>(base: *const c_void, offset: u32) -> T {
+    // SAFETY: by the caller.
+    unsafe {
+        base.cast::<u8>()
+            .add(offset as usize)
+            .cast::<T>()
+            .read_volatile()
+    }
+}
+
+/// A field of any kernel object; zero if it cannot be read.
+#[inline(always)]
+pub fn probe<T: Copy + Default>(base: u64, offset: u32) -> T {
+    let mut value = T::default();
+    // SAFETY: the helper checks the source, and writes within `value`.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<T>() as u32,
+            base.wrapping_add(offset as u64) as *const c_void,
+        );
+    }
+    value
+}
+
+/// Whether the task is the kernel's own: it belongs to no service.
+///
+/// # Safety
+///
+/// `task` must be a BTF pointer to a `task_struct`.
+#[inline(always)]
+pub unsafe fn is_kernel_thread(task: *const c_void, offsets: &'static ProcessOffsets) -> bool {
+    // SAFETY: by the caller.
+    unsafe { field::<u32>(task, constant(&offsets.task_flags)) & PF_KTHREAD != 0 }
+}
+
+/// The process that a task belongs to.
+///
+/// # Safety
+///
+/// `task` must be a BTF pointer to a `task_struct`.
+#[inline(always)]
+pub unsafe fn process_of(task: *const c_void, offsets: &'static ProcessOffsets) -> ProcessKey {
+    // SAFETY: by the caller; a task's leader is never null, and a BTF pointer as well.
+    unsafe {
+        let leader: *const c_void = field(task, constant(&offsets.task_group_leader));
+        ProcessKey {
+            start_boottime_ns: field(leader, constant(&offsets.task_start_boottime)),
+            pid: field(task, constant(&offsets.task_tgid)),
+            exec_id: field(leader, constant(&offsets.task_self_exec_id)),
+        }
+    }
+}
+
+/// Says who a task is, for the agent to name a process that may be gone by then. `tid` stays 0: it
+/// is about the process.
+///
+/// # Safety
+///
+/// `task` must be a BTF pointer to a `task_struct`.
+#[inline(always)]
+pub unsafe fn describe(
+    to: &mut Task,
+    key: ProcessKey,
+    task: *const c_void,
+    offsets: &'static ProcessOffsets,
+) {
+    // SAFETY: by the caller; the helper checks what it reads and writes within `comm`.
+    unsafe {
+        let leader: *const c_void = field(task, constant(&offsets.task_group_leader));
+        bpf_probe_read_kernel(
+            to.comm.as_mut_ptr().cast(),
+            16,
+            leader
+                .cast::<u8>()
+                .add(constant(&offsets.task_comm) as usize)
+                .cast(),
+        );
+    }
+    let set: u64 = probe(task as u64, constant(&offsets.task_cgroups));
+    let cgroup: u64 = probe(set, constant(&offsets.css_set_dfl_cgrp));
+    let node: u64 = probe(cgroup, constant(&offsets.cgroup_kn));
+    to.process = key;
+    to.cgroup_id = probe(node, constant(&offsets.kernfs_node_id));
+    to.tid = 0;
+    to.reserved = 0;
+}
