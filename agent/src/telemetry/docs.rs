@@ -1,9 +1,11 @@
-//! `docs/metrics.md`, made from pages of metrics as the agent writes them.
+//! `docs/metrics.md`, made from what the agent writes.
 //!
-//! One page has what the agent says of itself, with everything registered as `hark run` registers
-//! it and nothing heard yet; the other has the request metrics, which have no series before the
-//! first request. What a page cannot say, the meaning of a label, is in a table here, and is
-//! compared with the pages both ways.
+//! What the agent says of itself is taken from a page with everything registered as `hark run`
+//! registers it and nothing heard yet. The request metrics have no series before the first
+//! request: their labels are taken from a page after one. What resources there are depends on the
+//! host, so the reference of those is what [`resources::families`] declares; an end-to-end test
+//! compares a real page with it. The meaning of a label is in a table here, and is compared with
+//! all of these both ways.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -13,7 +15,7 @@ use std::time::Duration;
 use hark_common::counter::Counter;
 
 use super::Telemetry;
-use super::page::Format;
+use super::page::{self, Format};
 use super::testing::{page as rendered, parse};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -25,6 +27,7 @@ use crate::otlp::{Exporter, OtlpConfig};
 use crate::pipeline::Pipeline;
 use crate::red::Red;
 use crate::red::testing::{exchange, service};
+use crate::resources;
 
 /// What a label says.
 struct Label {
@@ -73,6 +76,7 @@ const LABELS: &[Label] = &[
         "Template of the path: from `routes.templates`, else the path with `{id}` for segments \
          that look like identifiers; `other` past `routes.max_per_service`.",
     ),
+    open("collector", "The group of metrics."),
     closed("limit", "The limit that was reached."),
     open(
         "network_protocol_version",
@@ -104,6 +108,7 @@ const LABELS: &[Label] = &[
 struct Family {
     kind: String,
     help: String,
+    source: &'static str,
     /// Values by label.
     labels: BTreeMap<String, BTreeSet<String>>,
 }
@@ -121,6 +126,7 @@ fn families(telemetry: &Telemetry) -> BTreeMap<String, Family> {
             let family = Family {
                 kind: kind.into(),
                 help: help.into(),
+                source: "the agent",
                 labels: BTreeMap::new(),
             };
             families.insert(name.to_owned(), family);
@@ -205,7 +211,55 @@ fn requests() -> BTreeMap<String, Family> {
     }
     let mut families = families(&telemetry);
     families.retain(|name, _| name.contains("http_server_") || name.contains("http_client_"));
+    for family in families.values_mut() {
+        family.source = "heard on sockets";
+    }
     families
+}
+
+/// The metrics of a group of resources.
+fn declared(families: &[&'static page::Family]) -> BTreeMap<String, Family> {
+    let described = families.iter().map(|family| {
+        let kind = match family.kind {
+            page::Kind::Counter => "counter",
+            page::Kind::Gauge => "gauge",
+            page::Kind::Histogram => "histogram",
+        };
+        let labels = family
+            .labels
+            .iter()
+            .map(|label| ((*label).to_owned(), BTreeSet::new()));
+        (
+            family.stored_name(),
+            Family {
+                kind: kind.into(),
+                help: family.help.into(),
+                source: family.source,
+                labels: labels.collect(),
+            },
+        )
+    });
+    let described: BTreeMap<_, _> = described.collect();
+    assert_eq!(
+        described.len(),
+        families.len(),
+        "a family is declared twice"
+    );
+    described
+}
+
+/// What is to be known of all metrics of a group.
+fn about_resource(title: &str) -> &'static str {
+    match title {
+        "CPU" => {
+            "`resources.cpu`. Names with `service` are of the processes of a service; what cannot be \
+             tied to\none is in the host's metrics only."
+        }
+        "Memory" => "`resources.memory`.",
+        "Disk" => "`resources.disk`. A request is a disk's, whoever partitioned it.",
+        "Network" => "`resources.network`.",
+        other => panic!("{other} needs a text"),
+    }
 }
 
 fn page() -> String {
@@ -221,16 +275,27 @@ fn page() -> String {
     let (process, own): (BTreeMap<_, _>, BTreeMap<_, _>) = own
         .into_iter()
         .partition(|(name, _)| name.starts_with("process_"));
-    let parts = [
-        (
-            "Requests",
-            "Every request that a process of the host serves (`server`) or sends (`client`). The \
+    let mut parts = vec![(
+        "Requests",
+        "Every request that a process of the host serves (`server`) or sends (`client`). The \
              names,\nlabels and buckets are those of OpenTelemetry's HTTP conventions, with .0005, \
              .001 and .0025 s\nas further buckets. A request is counted when it ends. Series of \
              services without a living\nprocess expire (`metrics.expire_after`). Past the limit of \
              series (`metrics.max_series`) what\nis new goes to one series with the label \
              `otel_metric_overflow=\"true\"` alone.",
-            requests(),
+        requests(),
+    )];
+    let mut resources = resources::families();
+    let collectors = resources.pop().expect("the collectors' own metrics");
+    for (title, families) in &resources {
+        parts.push((title, about_resource(title), declared(families)));
+    }
+    parts.extend([
+        (
+            "Collectors",
+            "Resources are collected at the scrape, each group by itself and for a second at most. A \
+             group that\nfails or is late is missing, wholly or in part, from that page only.",
+            declared(&collectors.1),
         ),
         (
             "The agent's books",
@@ -243,13 +308,13 @@ fn page() -> String {
             "By the names that Prometheus client libraries use.",
             process,
         ),
-    ];
+    ]);
     let mut used = BTreeSet::new();
     for (title, about, families) in parts {
         let _ = write!(
             page,
-            "\n## {title}\n\n{about}\n\n| name | type | unit | labels | meaning |\n\
-             |---|---|---|---|---|\n"
+            "\n## {title}\n\n{about}\n\n| name | type | unit | labels | meaning | source |\n\
+             |---|---|---|---|---|---|\n"
         );
         for (name, family) in families {
             let labels: Vec<String> = family
@@ -260,11 +325,12 @@ fn page() -> String {
             used.extend(family.labels.into_keys());
             let _ = writeln!(
                 page,
-                "| `{name}` | {} | {} | {} | {} |",
+                "| `{name}` | {} | {} | {} | {} | {} |",
                 family.kind,
                 unit(&name),
                 labels.join(", "),
-                family.help.replace('|', "\\|")
+                family.help.replace('|', "\\|"),
+                family.source
             );
         }
     }
