@@ -58,14 +58,14 @@ enum Verb {
     /// Write the raw records of the kernel to a file, for `hark replay`
     ///
     /// The file holds what was heard: request heads with their paths, hosts and user agents. Queries,
-    /// the values of other headers, and command lines are taken out unless `--raw` is given.
+    /// the values of other headers, command lines and environments are taken out unless `--raw` is given.
     Record {
         /// The file to write; it must not exist
         file: PathBuf,
         /// End after so many seconds, from 0.1 to 86400; without it, on Ctrl-C
         #[arg(long, value_name = "SECONDS", value_parser = seconds)]
         seconds: Option<Duration>,
-        /// Leave queries, header values (credentials, cookies) and command lines in
+        /// Leave queries, header values (credentials, cookies), command lines and environments in
         #[arg(long)]
         raw: bool,
         /// End when the file has so many MiB

@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::connection::{Connections, Counters, Event};
 use crate::exchange::Exchange;
 use crate::http1::HeadParser;
-use crate::identity::{Identities, Service};
+use crate::identity::{Identities, Remains, Service};
 use crate::otlp::Exporter;
 use crate::otlp::traceparent;
 use crate::record::{Record, decode};
@@ -95,8 +95,15 @@ impl Pipeline {
                 return;
             }
         };
-        if let Record::Process { record, args } = &record {
-            self.outputs.identities().learn(record, args);
+        if let Record::Process {
+            record,
+            args,
+            environ,
+        } = &record
+        {
+            self.outputs
+                .identities()
+                .learn(record, Remains { args, environ });
         }
         let outputs = &mut self.outputs;
         self.connections

@@ -21,8 +21,12 @@ use hark_common::socket::{
 
 use crate::exchange::{Endpoint, Role};
 
-/// Longest record there is, in bytes: a [`RequestRecord`] with a full chunk of a head.
-pub const RECORD_LIMIT: usize = size_of::<RequestRecord>() + hark_common::socket::HEAD_CHUNK;
+/// Longest record there is, in bytes: a [`ProcessRecord`] with all that may follow it.
+pub const RECORD_LIMIT: usize = size_of::<ProcessRecord>()
+    + hark_common::socket::ARGS_LIMIT
+    + hark_common::socket::ENVIRON_LIMIT;
+
+const _: () = assert!(RECORD_LIMIT >= size_of::<RequestRecord>() + hark_common::socket::HEAD_CHUNK);
 
 /// One record, checked. The enumerations that the raw structure holds as integers stand beside it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,8 +64,10 @@ pub enum Record<'a> {
     Process {
         /// The fixed part.
         record: ProcessRecord,
-        /// Its command line, arguments separated by NUL.
+        /// The beginning of its command line, arguments separated by NUL.
         args: &'a [u8],
+        /// The beginning of its environment, variables separated by NUL.
+        environ: &'a [u8],
     },
     /// The size of a request body.
     RequestBody(RequestBodyRecord),

@@ -58,7 +58,7 @@ pub struct Options {
     pub file: PathBuf,
     /// For how long; `None` is until SIGINT or SIGTERM.
     pub duration: Option<Duration>,
-    /// Whether header values, queries and command lines stay in.
+    /// Whether header values, queries, command lines and environments stay in.
     pub raw: bool,
     /// Where the file ends at the latest, in bytes.
     pub max_bytes: u64,

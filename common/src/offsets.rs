@@ -56,6 +56,10 @@ pub struct Offsets {
     pub mm_arg_start: u32,
     /// `struct mm_struct.arg_end` (`unsigned long`).
     pub mm_arg_end: u32,
+    /// `struct mm_struct.env_start` (`unsigned long`).
+    pub mm_env_start: u32,
+    /// `struct mm_struct.env_end` (`unsigned long`).
+    pub mm_env_end: u32,
     /// `struct files_struct.fdt` (`struct fdtable *`).
     pub files_fdt: u32,
     /// `struct fdtable.fd` (`struct file **`).
@@ -85,4 +89,4 @@ pub const MACHINE_X86_64: u32 = 0;
 /// Value of [`Offsets::machine`]: aarch64.
 pub const MACHINE_AARCH64: u32 = 1;
 
-const _: () = assert!(size_of::<Offsets>() == 34 * 4 && align_of::<Offsets>() == 4);
+const _: () = assert!(size_of::<Offsets>() == 36 * 4 && align_of::<Offsets>() == 4);

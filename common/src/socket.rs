@@ -19,6 +19,9 @@ pub const HEAD_CHUNK: usize = 1024;
 /// Longest command line carried by a [`ProcessRecord`], in bytes.
 pub const ARGS_LIMIT: usize = 512;
 
+/// Longest part of an environment carried by a [`ProcessRecord`], in bytes.
+pub const ENVIRON_LIMIT: usize = 4096;
+
 /// What a record is; the first field of its [`RecordHeader`].
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +32,7 @@ pub enum RecordKind {
     Response = 2,
     /// [`AbortRecord`].
     Abort = 3,
-    /// [`ProcessRecord`], followed by `args_len` bytes of the command line.
+    /// [`ProcessRecord`], followed by the beginnings of its command line and environment.
     Process = 4,
     /// [`RequestBodyRecord`].
     RequestBody = 5,
@@ -214,7 +217,8 @@ pub struct RequestBodyRecord {
 }
 
 /// A process does HTTP for the first time. `args_len` bytes of its command line follow, arguments
-/// separated by NUL: what is left to know it by if it is gone before the agent looks at `/proc`.
+/// separated by NUL, and `environ_len` bytes of its environment, each from the beginning: what is
+/// left to know it by if it is gone before the agent looks at `/proc`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ProcessRecord {
@@ -224,8 +228,8 @@ pub struct ProcessRecord {
     pub task: Task,
     /// Bytes of the command line that follow.
     pub args_len: u32,
-    /// Unused, 0.
-    pub reserved: u32,
+    /// Bytes of the environment that follow the command line.
+    pub environ_len: u32,
 }
 
 const _: () = {

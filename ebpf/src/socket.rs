@@ -25,8 +25,8 @@ mod kernel {
     use hark_common::counter::Counter;
     use hark_common::offsets::{MACHINE_AARCH64, Offsets};
     use hark_common::socket::{
-        ARGS_LIMIT, AbortReason, ProcessKey, ProcessRecord, RecordHeader, RecordKind,
-        RequestRecord, SocketAddress, Task,
+        ARGS_LIMIT, AbortReason, ENVIRON_LIMIT, ProcessKey, ProcessRecord, RecordHeader,
+        RecordKind, RequestRecord, SocketAddress, Task,
     };
     use hark_ebpf::classify::{
         conclude, counted_in_body, end_of_stream, ends_in_body, gap_before, look, read_failed, tcp,
@@ -82,6 +82,8 @@ mod kernel {
         task_mm: 0,
         mm_arg_start: 0,
         mm_arg_end: 0,
+        mm_env_start: 0,
+        mm_env_end: 0,
         files_fdt: 0,
         fdtable_fd: 0,
         fdtable_max_fds: 0,
@@ -141,7 +143,8 @@ mod kernel {
     #[repr(C)]
     struct Introduction {
         record: ProcessRecord,
-        args: [u8; ARGS_LIMIT],
+        /// The command line, and right behind it the environment.
+        bytes: [u8; ARGS_LIMIT + ENVIRON_LIMIT],
     }
 
     #[inline(always)]
@@ -219,8 +222,26 @@ mod kernel {
         }
     }
 
-    /// Sends the command line of a process that was not seen before, unless there is no room, and wakes the agent, because
-    /// the process may be gone in a moment.
+    /// Copies at most `limit` bytes of the current task's memory from `start` to `end`. Returns how
+    /// many; none if the memory is not there.
+    ///
+    /// # Safety
+    ///
+    /// `to` must have room for `limit` bytes.
+    #[inline(always)]
+    unsafe fn copy(to: *mut u8, limit: u64, start: u64, end: u64) -> u32 {
+        let mut len = end.wrapping_sub(start);
+        if len > limit {
+            len = limit;
+        }
+        let len = len as u32;
+        // SAFETY: by the caller; the helper checks the source.
+        let read = unsafe { bpf_probe_read_user(to.cast(), len, start as *const c_void) == 0 };
+        if read { len } else { 0 }
+    }
+
+    /// Sends command line and environment of a process that was not seen before, unless there is no
+    /// room, and wakes the agent, because the process may be gone in a moment.
     #[inline(always)]
     fn introduce(task: &Task) -> bool {
         let key = task.process;
@@ -235,17 +256,20 @@ mod kernel {
         unsafe {
             let current: u64 = bpf_get_current_task_btf() as u64;
             let mm: u64 = probe(current, offset!(task_mm));
-            let start: u64 = probe(mm, offset!(mm_arg_start));
-            let end: u64 = probe(mm, offset!(mm_arg_end));
-            let mut len = end.wrapping_sub(start);
-            if len > ARGS_LIMIT as u64 {
-                len = ARGS_LIMIT as u64;
-            }
-            let len = len as u32;
-            let args = (&raw mut (*to).args).cast::<c_void>();
-            let read = bpf_probe_read_user(args, len, start as *const c_void) == 0;
-            let len = if read { len } else { 0 };
-            let size = size_of::<ProcessRecord>() as u32 + len;
+            let bytes = (&raw mut (*to).bytes).cast::<u8>();
+            let args_len = copy(
+                bytes,
+                ARGS_LIMIT as u64,
+                probe(mm, offset!(mm_arg_start)),
+                probe(mm, offset!(mm_arg_end)),
+            );
+            let environ_len = copy(
+                bytes.add(args_len as usize),
+                ENVIRON_LIMIT as u64,
+                probe(mm, offset!(mm_env_start)),
+                probe(mm, offset!(mm_env_end)),
+            );
+            let size = size_of::<ProcessRecord>() as u32 + args_len + environ_len;
             (*to).record = ProcessRecord {
                 header: RecordHeader {
                     kind: RecordKind::Process as u32,
@@ -254,8 +278,8 @@ mod kernel {
                     socket: 0,
                 },
                 task: *task,
-                args_len: len,
-                reserved: 0,
+                args_len,
+                environ_len,
             };
             let map = (&raw const RECORDS).cast_mut().cast::<c_void>();
             let sent = bpf_ringbuf_output(map, to.cast(), size as u64, FORCE_WAKEUP) == 0;

@@ -177,3 +177,31 @@ fn replicas_add_up() {
     }
     Agent::shared().expect_served(&name, &counts(&[("GET", "200", 6)]));
 }
+
+/// A client that is gone before anybody can look at `/proc` has the name that it was given.
+#[test]
+fn clients_of_a_moment() {
+    need!(agent::root());
+    let curl = need!(tools::find("curl"));
+    let _ = Agent::shared();
+    let server = Server::sockets(&names::unique("identity-moment"), "readv");
+    let name = names::unique("identity-short");
+    let url = format!("http://{}/ok", server.tcp());
+    for _ in 0..25 {
+        let clients: Vec<_> = (0..4)
+            .map(|_| {
+                Command::new(&curl)
+                    .args(["--silent", "--output", "/dev/null", &url])
+                    .env("OTEL_SERVICE_NAME", &name)
+                    .spawn()
+                    .expect("curl runs")
+            })
+            .collect();
+        for mut client in clients {
+            assert!(client.wait().expect("our own child").success());
+        }
+    }
+    let want = counts(&[("GET", "200", 100)]);
+    Agent::shared().expect_sent(&name, &want);
+    Agent::shared().expect_served(&server.service, &want);
+}

@@ -73,9 +73,12 @@ impl Redactor {
                     }
                 }
             }
-            Record::Process { args, .. } => {
-                let start = out.len() - args.len();
-                args::redact(&mut out[start..]);
+            Record::Process { args, environ, .. } => {
+                let environ_at = out.len() - environ.len();
+                let args_at = environ_at - args.len();
+                args::redact(&mut out[args_at..environ_at]);
+                // Nothing in it is worth a secret.
+                out[environ_at..].fill(b'x');
             }
             Record::Response { .. } | Record::Abort { .. } | Record::RequestBody(_) => {}
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use hark_common::socket::{ARGS_LIMIT, ProcessKey, Task};
+use hark_common::socket::{ARGS_LIMIT, ENVIRON_LIMIT, ProcessKey, Task};
 use indexmap::IndexMap;
 use uuid::Uuid;
 
@@ -13,7 +13,7 @@ use super::environ;
 use super::metrics::{Metrics, Outcome};
 use super::process::{Absence, Extent, Process};
 use super::program::{self, Clues, Program};
-use super::{NameSource, Service, text};
+use super::{NameSource, Remains, Service, text};
 
 /// Longest part of `/proc/PID/environ` that is read, in bytes.
 const MAX_ENVIRON: usize = 256 << 10;
@@ -106,17 +106,16 @@ impl Lookup {
         }
     }
 
-    /// Looks at a process now. `args` is its command line as the kernel side saw it; empty if it
-    /// did not.
-    pub(super) fn find(&mut self, task: &Task, args: &[u8], metrics: &Metrics) -> Found {
+    /// Looks at a process now. `remains` is what the kernel side saw of it; empty if it did not.
+    pub(super) fn find(&mut self, task: &Task, remains: Remains<'_>, metrics: &Metrics) -> Found {
         let (seen, outcome, alive) = match Process::open(&self.proc_root, &task.process) {
             Ok(process) => {
                 let alive = !process.zombie;
-                let (seen, outcome) = self.look(&process, task, args, metrics);
+                let (seen, outcome) = self.look(&process, task, remains, metrics);
                 (seen, outcome, alive)
             }
-            Err(Absence::Gone) => (self.unseen(task, args), Outcome::Gone, false),
-            Err(Absence::Denied) => (self.unseen(task, args), Outcome::Denied, true),
+            Err(Absence::Gone) => (self.unseen(task, remains, metrics), Outcome::Gone, false),
+            Err(Absence::Denied) => (self.unseen(task, remains, metrics), Outcome::Denied, true),
         };
         metrics.lookup(outcome);
         let service = self.service(task, seen);
@@ -124,10 +123,16 @@ impl Lookup {
     }
 
     /// All that is left of a process that cannot be looked at.
-    fn unseen(&self, task: &Task, args: &[u8]) -> Seen {
+    fn unseen(&self, task: &Task, remains: Remains<'_>, metrics: &Metrics) -> Seen {
+        let extent = if remains.environ.len() >= ENVIRON_LIMIT {
+            Extent::Cut
+        } else {
+            Extent::Whole
+        };
         Seen {
-            cmdline: args.to_vec(),
-            cmdline_cut: args.len() >= ARGS_LIMIT,
+            cmdline: remains.args.to_vec(),
+            cmdline_cut: remains.args.len() >= ARGS_LIMIT,
+            variables: declared(remains.environ, extent, metrics),
             membership: self
                 .cgroups
                 .get(&task.cgroup_id)
@@ -141,10 +146,10 @@ impl Lookup {
         &mut self,
         process: &Process,
         task: &Task,
-        args: &[u8],
+        remains: Remains<'_>,
         metrics: &Metrics,
     ) -> (Seen, Outcome) {
-        let mut seen = self.unseen(task, args);
+        let mut seen = self.unseen(task, remains, metrics);
         seen.parent = process.parent;
         if process
             .read(self.cgroup_file, MAX_CGROUP, &mut self.buffer)
@@ -175,7 +180,7 @@ impl Lookup {
         match process.read("cmdline", MAX_CMDLINE, &mut self.buffer) {
             // What the process was when it was seen, it is no more: it has called exec since, or
             // is about to end. Of the program only the command line is left.
-            Ok(_) if !self.buffer.starts_with(args) => return (seen, Outcome::Gone),
+            Ok(_) if !self.buffer.starts_with(remains.args) => return (seen, Outcome::Gone),
             Ok(extent) => {
                 seen.cmdline.clone_from(&self.buffer);
                 seen.cmdline_cut = extent == Extent::Cut;

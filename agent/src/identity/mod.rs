@@ -75,6 +75,16 @@ pub struct Service {
     pub source: NameSource,
 }
 
+/// What the kernel side captured of a process that may be gone: the beginnings, possibly cut, of
+/// what `/proc` would show.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Remains<'a> {
+    /// The command line, arguments separated by NUL.
+    pub args: &'a [u8],
+    /// The environment, variables separated by NUL.
+    pub environ: &'a [u8],
+}
+
 /// Most processes that one call of [`Identities::sweep`] looks at.
 const SWEEP_BATCH: usize = 64;
 /// Departures that are kept between two sweeps, at least.
@@ -133,18 +143,17 @@ impl Identities {
             entry.used = true;
             return Arc::clone(&entry.service);
         }
-        self.look_up(task, &[])
+        self.look_up(task, Remains::default())
     }
 
     /// A process does HTTP for the first time: looks at it now, for it may be gone at once.
     ///
-    /// `args` is its command line as the kernel side captured it, arguments separated by NUL,
-    /// possibly cut. It names the program if the process is gone, or has called exec since.
-    pub fn learn(&mut self, process: &ProcessRecord, args: &[u8]) {
+    /// What `remains` of it names it if the process is gone, or has called exec since.
+    pub fn learn(&mut self, process: &ProcessRecord, remains: Remains<'_>) {
         let known = self.processes.get(&process.task.process);
         // A name by `comm` is all there was without the command line.
-        if known.is_none_or(|e| e.service.source == NameSource::Comm && !args.is_empty()) {
-            self.look_up(&process.task, args);
+        if known.is_none_or(|e| e.service.source == NameSource::Comm && !remains.args.is_empty()) {
+            self.look_up(&process.task, remains);
         }
     }
 
@@ -169,8 +178,8 @@ impl Identities {
         self.metrics.register(registry);
     }
 
-    fn look_up(&mut self, task: &Task, args: &[u8]) -> Arc<Service> {
-        let found = self.lookup.find(task, args, &self.metrics);
+    fn look_up(&mut self, task: &Task, remains: Remains<'_>) -> Arc<Service> {
+        let found = self.lookup.find(task, remains, &self.metrics);
         self.remove(&task.process);
         let now = Instant::now();
         if found.alive {

@@ -174,7 +174,13 @@ fn exec_makes_another_service_and_leaves_the_old_one_its_name() {
     // Seen as a script before the exec, looked at only after it.
     let mut late = before;
     late.process.exec_id = 7;
-    identities.learn(&record(late), b"sh\0/srv/fetch.sh\0");
+    identities.learn(
+        &record(late),
+        Remains {
+            args: b"sh\0/srv/fetch.sh\0",
+            environ: b"",
+        },
+    );
     let service = identities.resolve(&late);
     assert_eq!(named(&service), ("fetch", NameSource::Program));
     assert_eq!(service.executable.as_deref(), Some("sh"));
@@ -197,10 +203,29 @@ fn a_process_that_has_exited_is_known_by_its_command_line() {
         named(&identities.resolve(&task)),
         ("thing", NameSource::Comm)
     );
-    identities.learn(&record(task), b"/usr/bin/curl\0-s\0http://x/\0");
+    identities.learn(
+        &record(task),
+        Remains {
+            args: b"/usr/bin/curl\0-s\0http://x/\0",
+            environ: b"",
+        },
+    );
     let service = identities.resolve(&task);
     assert_eq!(named(&service), ("curl", NameSource::Executable));
     assert_eq!(identities.processes.len(), 1);
+}
+
+#[test]
+fn one_that_is_gone_is_named_by_the_environment_it_had() {
+    let mut identities = identities(8);
+    let task = absent(7);
+    let remains = Remains {
+        args: b"/usr/bin/curl\0-s\0http://x/\0",
+        environ: b"PATH=/bin\0OTEL_SERVICE_NAME=checkout\0",
+    };
+    identities.learn(&record(task), remains);
+    let service = identities.resolve(&task);
+    assert_eq!(named(&service), ("checkout", NameSource::Environment));
 }
 
 #[test]
@@ -211,7 +236,13 @@ fn another_process_with_the_same_pid_is_not_taken_for_it() {
     earlier.process.start_boottime_ns -= 10_000_000;
     let service = identities.resolve(&earlier);
     assert_eq!(named(&service), ("thing", NameSource::Comm));
-    identities.learn(&record(earlier), b"curl\0");
+    identities.learn(
+        &record(earlier),
+        Remains {
+            args: b"curl\0",
+            environ: b"",
+        },
+    );
     let service = identities.resolve(&earlier);
     assert_eq!(named(&service), ("curl", NameSource::Executable));
     assert_eq!(&*identities.resolve(&running.task()).name, "orders");
@@ -376,7 +407,13 @@ fn services_depart_with_their_last_process() {
 #[test]
 fn a_process_that_was_gone_at_once_departs_too() {
     let mut identities = identities(4);
-    identities.learn(&record(absent(1)), b"curl\0");
+    identities.learn(
+        &record(absent(1)),
+        Remains {
+            args: b"curl\0",
+            environ: b"",
+        },
+    );
     let names: Vec<Arc<str>> = identities.sweep().into_iter().map(|d| d.name).collect();
     assert_eq!(names, ["curl".into()]);
     assert_eq!(identities.sweep(), []);

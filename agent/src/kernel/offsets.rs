@@ -34,6 +34,8 @@ pub fn from_btf(btf: &Btf) -> Result<Offsets, BtfError> {
         task_mm: btf.offset_of("task_struct", "mm")?,
         mm_arg_start: btf.offset_of("mm_struct", "arg_start")?,
         mm_arg_end: btf.offset_of("mm_struct", "arg_end")?,
+        mm_env_start: btf.offset_of("mm_struct", "env_start")?,
+        mm_env_end: btf.offset_of("mm_struct", "env_end")?,
         files_fdt: btf.offset_of("files_struct", "fdt")?,
         fdtable_fd: btf.offset_of("fdtable", "fd")?,
         fdtable_max_fds: btf.offset_of("fdtable", "max_fds")?,

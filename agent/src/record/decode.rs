@@ -3,9 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use hark_common::socket::{
-    ARGS_LIMIT, AbortReason, AbortRecord, HEAD_CAPTURE_LIMIT, HEAD_CHUNK, ProcessKey,
-    ProcessRecord, RecordHeader, RecordKind, RequestBodyRecord, RequestRecord, ResponseRecord,
-    SocketAddress, SocketRole, Task,
+    ARGS_LIMIT, AbortReason, AbortRecord, ENVIRON_LIMIT, HEAD_CAPTURE_LIMIT, HEAD_CHUNK,
+    ProcessKey, ProcessRecord, RecordHeader, RecordKind, RequestBodyRecord, RequestRecord,
+    ResponseRecord, SocketAddress, SocketRole, Task,
 };
 
 use super::{DecodeError, Record};
@@ -125,12 +125,17 @@ fn process(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeError
         header,
         task: task(&mut fields)?,
         args_len: fields.u32()?,
-        reserved: fields.u32()?,
+        environ_len: fields.u32()?,
     };
     limit(u64::from(record.args_len), ARGS_LIMIT)?;
+    limit(u64::from(record.environ_len), ENVIRON_LIMIT)?;
+    let (args, environ) = fields
+        .rest(record.args_len + record.environ_len)?
+        .split_at(record.args_len as usize);
     Ok(Record::Process {
         record,
-        args: fields.rest(record.args_len)?,
+        args,
+        environ,
     })
 }
 

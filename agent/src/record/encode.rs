@@ -61,18 +61,23 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
             put(out, [raw_role(*role)]);
             put(out, record.reserved);
         }
-        Record::Process { record, args } => {
+        Record::Process {
+            record,
+            args,
+            environ,
+        } => {
             let ProcessRecord {
                 header,
                 task,
                 args_len: _,
-                reserved,
+                environ_len: _,
             } = record;
             put_header(out, RecordKind::Process, header);
             put_task(out, task);
             put(out, length(args).to_ne_bytes());
-            put(out, reserved.to_ne_bytes());
+            put(out, length(environ).to_ne_bytes());
             out.extend_from_slice(args);
+            out.extend_from_slice(environ);
         }
         Record::RequestBody(record) => {
             put_header(out, RecordKind::RequestBody, &record.header);

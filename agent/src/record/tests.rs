@@ -3,9 +3,9 @@
 use std::net::IpAddr;
 
 use hark_common::socket::{
-    ARGS_LIMIT, AbortReason, AbortRecord, HEAD_CAPTURE_LIMIT, HEAD_CHUNK, ProcessKey,
-    ProcessRecord, RecordHeader, RequestBodyRecord, RequestRecord, ResponseRecord, SocketAddress,
-    Task,
+    ARGS_LIMIT, AbortReason, AbortRecord, ENVIRON_LIMIT, HEAD_CAPTURE_LIMIT, HEAD_CHUNK,
+    ProcessKey, ProcessRecord, RecordHeader, RequestBodyRecord, RequestRecord, ResponseRecord,
+    SocketAddress, Task,
 };
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -180,17 +180,30 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
                 Vec::new(),
             )
         });
-    let process = (any::<u64>(), task(), vec(any::<u8>(), 0..=ARGS_LIMIT)).prop_map(
-        |(time_ns, task, args)| {
+    let process = (
+        any::<u64>(),
+        task(),
+        vec(any::<u8>(), 0..=ARGS_LIMIT),
+        0..=ENVIRON_LIMIT,
+    )
+        .prop_map(|(time_ns, task, mut args, environ_len)| {
+            let args_len = args.len();
+            args.resize(args_len + environ_len, 7);
             let record = ProcessRecord {
                 header: header(4, size_of::<ProcessRecord>() + args.len(), time_ns, 0),
                 task,
-                args_len: u32::try_from(args.len()).unwrap(),
-                reserved: 0,
+                args_len: u32::try_from(args_len).unwrap(),
+                environ_len: u32::try_from(environ_len).unwrap(),
             };
-            (Record::Process { record, args: &[] }, args)
-        },
-    );
+            (
+                Record::Process {
+                    record,
+                    args: &[],
+                    environ: &[],
+                },
+                args,
+            )
+        });
     let body = any::<(u64, u64, u64, u32)>().prop_map(|(time_ns, socket, body_bytes, index)| {
         let record = RequestBodyRecord {
             header: header(5, size_of::<RequestBodyRecord>(), time_ns, socket),
@@ -219,10 +232,14 @@ fn with<'a>(record: Record<'_>, bytes: &'a [u8]) -> Record<'a> {
             record,
             head: bytes,
         },
-        Record::Process { record, .. } => Record::Process {
-            record,
-            args: bytes,
-        },
+        Record::Process { record, .. } => {
+            let (args, environ) = bytes.split_at(record.args_len as usize);
+            Record::Process {
+                record,
+                args,
+                environ,
+            }
+        }
         Record::Response { role, record } => Record::Response { role, record },
         Record::Abort {
             role,
@@ -394,6 +411,7 @@ fn every_field_that_must_be_checked_is() {
     let process = encoded(&Record::Process {
         record: ProcessRecord::default(),
         args: b"nginx\0",
+        environ: b"PATH=/bin\0",
     });
     let args_len = offset_of!(ProcessRecord, args_len);
     assert_eq!(

@@ -31,7 +31,7 @@ libfuzzer_sys::fuzz_target!(|file: &[u8]| {
         // Only what follows the fixed part is changed, and only into this.
         let fixed = match &record {
             Record::Request { head, .. } => written.len() - head.len(),
-            Record::Process { args, .. } => written.len() - args.len(),
+            Record::Process { args, environ, .. } => written.len() - args.len() - environ.len(),
             Record::Response { .. } | Record::Abort { .. } | Record::RequestBody(_) => {
                 written.len()
             }

@@ -197,6 +197,7 @@ fn record(input: &mut Input<'_>, number: u32) -> Option<Vec<u8>> {
                 ..ProcessRecord::default()
             },
             args: input.bytes(b.into()),
+            environ: &[],
         },
     };
     let mut bytes = Vec::new();

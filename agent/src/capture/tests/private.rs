@@ -180,11 +180,24 @@ fn command_lines_keep_only_the_program() {
         let record = ProcessRecord::default();
         let mut bytes = Vec::new();
         let args = args.as_bytes();
-        encode(&Record::Process { record, args }, &mut bytes);
+        let environ = b"PASSWORD=hunter2\0OTEL_SERVICE_NAME=shop\0";
+        encode(
+            &Record::Process {
+                record,
+                args,
+                environ,
+            },
+            &mut bytes,
+        );
         let records = read(&written(true, &[bytes.clone()])).unwrap().1;
         match decode(&records[0]) {
-            Ok(Record::Process { args, .. }) => {
+            Ok(Record::Process {
+                args,
+                environ: kept,
+                ..
+            }) => {
                 assert_eq!(String::from_utf8_lossy(args), expected);
+                assert_eq!(kept, [b'x'].repeat(environ.len()));
             }
             other => panic!("{other:?}"),
         }

@@ -61,7 +61,14 @@ impl Host {
     }
 
     fn find(&self, task: &Task) -> Found {
-        Lookup::new(self.root.path().to_owned()).find(task, b"", &Metrics::new())
+        Lookup::new(self.root.path().to_owned()).find(
+            task,
+            Remains {
+                args: b"",
+                environ: b"",
+            },
+            &Metrics::new(),
+        )
     }
 
     fn name(&self) -> (String, NameSource) {
@@ -244,11 +251,31 @@ fn a_gone_process_is_of_the_service_that_its_cgroup_was() {
     let host = Host::new("0::/system.slice/cart.service\n", "");
     let mut lookup = Lookup::new(host.root.path().to_owned());
     let metrics = Metrics::new();
-    assert_eq!(&*lookup.find(&task(), b"", &metrics).service.name, "cart");
+    assert_eq!(
+        &*lookup
+            .find(
+                &task(),
+                Remains {
+                    args: b"",
+                    environ: b""
+                },
+                &metrics
+            )
+            .service
+            .name,
+        "cart"
+    );
 
     let mut child = task();
     child.process.pid = PID + 1;
-    let found = lookup.find(&child, b"curl\0-s\0http://x/\0", &metrics);
+    let found = lookup.find(
+        &child,
+        Remains {
+            args: b"curl\0-s\0http://x/\0",
+            environ: b"",
+        },
+        &metrics,
+    );
     assert!(!found.alive);
     assert_eq!(
         (&*found.service.name, found.service.source),
@@ -258,7 +285,14 @@ fn a_gone_process_is_of_the_service_that_its_cgroup_was() {
 
     child.cgroup_id = 78;
     let elsewhere = lookup
-        .find(&child, b"curl\0-s\0http://x/\0", &metrics)
+        .find(
+            &child,
+            Remains {
+                args: b"curl\0-s\0http://x/\0",
+                environ: b"",
+            },
+            &metrics,
+        )
         .service;
     assert_eq!(
         (&*elsewhere.name, elsewhere.source),
@@ -311,7 +345,14 @@ fn what_cannot_be_read_is_counted_and_the_rest_is_used() {
     fs::create_dir(&environ).unwrap();
     let metrics = Metrics::new();
     let mut lookup = Lookup::new(host.root.path().to_owned());
-    let found = lookup.find(&task(), b"", &metrics);
+    let found = lookup.find(
+        &task(),
+        Remains {
+            args: b"",
+            environ: b"",
+        },
+        &metrics,
+    );
     assert_eq!((&*found.service.name, found.alive), ("app", true));
     assert_eq!(metrics.lookups_by_outcome(), [0, 0, 1]);
 
@@ -319,7 +360,14 @@ fn what_cannot_be_read_is_counted_and_the_rest_is_used() {
     let stat = host.root.path().join(format!("{PID}/stat"));
     fs::remove_file(&stat).unwrap();
     fs::create_dir(&stat).unwrap();
-    let found = lookup.find(&task(), b"node\0/srv/cart.js\0", &metrics);
+    let found = lookup.find(
+        &task(),
+        Remains {
+            args: b"node\0/srv/cart.js\0",
+            environ: b"",
+        },
+        &metrics,
+    );
     assert_eq!((&*found.service.name, found.alive), ("cart", true));
     assert_eq!(metrics.lookups_by_outcome(), [0, 0, 2]);
     assert!(lookup.is_alive(&task().process));
@@ -339,7 +387,14 @@ fn hostile_stat_files_are_survived() {
     ] {
         host.write(&format!("{PID}/stat"), stat);
         let mut lookup = Lookup::new(host.root.path().to_owned());
-        let found = lookup.find(&task(), b"node\0/srv/cart.js\0", &Metrics::new());
+        let found = lookup.find(
+            &task(),
+            Remains {
+                args: b"node\0/srv/cart.js\0",
+                environ: b"",
+            },
+            &Metrics::new(),
+        );
         assert_eq!(&*found.service.name, "cart", "{stat:?}");
     }
 }
