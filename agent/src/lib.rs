@@ -11,6 +11,7 @@ pub mod connection;
 pub mod doctor;
 pub mod exchange;
 pub mod http1;
+pub mod http2;
 pub mod identity;
 pub mod kernel;
 pub mod lock;
