@@ -137,6 +137,8 @@ impl Connections {
             Record::RequestBody(record) => self.request_body(&record),
             // Who a process is does not matter here; `identity` has it from the pipeline.
             Record::Process { .. } => {}
+            // Exchanges of HTTP/1 only are put together here.
+            Record::Http2 { .. } | Record::Http2End { .. } => {}
         }
         self.counters.connections(self.table.len());
     }

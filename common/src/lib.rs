@@ -9,5 +9,6 @@
 #![forbid(unsafe_code)]
 
 pub mod counter;
+pub mod http2;
 pub mod offsets;
 pub mod socket;
