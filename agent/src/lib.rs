@@ -23,6 +23,7 @@ pub mod recording;
 pub mod red;
 pub mod replay;
 pub mod route;
+pub mod rpc;
 pub mod run;
 pub mod serve;
 pub mod telemetry;

@@ -102,6 +102,11 @@ impl Decoder {
         self.limit = self.limit.map(|limit| limit.max(size));
     }
 
+    /// What the other end allows may have been missed.
+    pub const fn allow_any(&mut self) {
+        self.limit = None;
+    }
+
     /// There may be entries of the table that are not known.
     #[must_use]
     pub const fn is_partial(&self) -> bool {
@@ -242,4 +247,4 @@ fn string<'a, 'b: 'a>(
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

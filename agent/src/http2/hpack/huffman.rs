@@ -6,11 +6,9 @@
 
 use super::HpackError;
 
-/// Symbols: the bytes, and the end of the string.
+/// Symbols: the bytes, and the end of the string, which must not be sent; its first bits are the
+/// padding (RFC 7541 §5.2).
 const SYMBOLS: usize = 257;
-
-/// The end of the string. It must not be sent (RFC 7541 §5.2); its first bits are the padding.
-const END: u16 = 256;
 
 /// Longest code, in bits.
 const LONGEST: usize = 30;
@@ -228,7 +226,7 @@ mod tests {
         assert_eq!(sum, 1 << LONGEST, "Kraft's sum of a complete code is one");
         let last = TABLES.lengths[LONGEST];
         assert_eq!(last.first + last.count - 1, 0x3fff_ffff, "the end");
-        assert_eq!(TABLES.symbols[SYMBOLS - 1], END);
+        assert_eq!(TABLES.symbols[SYMBOLS - 1], 256);
     }
 
     /// Codes that the appendix gives, one of each kind.

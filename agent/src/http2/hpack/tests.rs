@@ -2,7 +2,7 @@
 
 mod appendix;
 mod joined;
-mod random;
+pub(in crate::http2) mod random;
 
 use super::*;
 

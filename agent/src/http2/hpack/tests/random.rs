@@ -7,8 +7,8 @@ use proptest::prelude::*;
 use super::*;
 
 /// How one field is encoded.
-#[derive(Clone, Debug)]
-enum Form {
+#[derive(Clone, Copy, Debug)]
+pub(in crate::http2) enum Form {
     /// As an entry, if there is one that equals it; else as a literal that becomes one.
     Entry,
     /// As a literal that becomes an entry.
@@ -20,12 +20,19 @@ enum Form {
 }
 
 /// An encoder by the letter of RFC 7541, without Huffman code, which has tests of its own.
-struct Encoder {
+pub(in crate::http2) struct Encoder {
     table: VecDeque<(String, String)>,
     capacity: usize,
 }
 
 impl Encoder {
+    pub(in crate::http2) const fn new() -> Self {
+        Self {
+            table: VecDeque::new(),
+            capacity: 4096,
+        }
+    }
+
     fn resize(&mut self, capacity: usize, out: &mut Vec<u8>) {
         integer(0x20, 5, capacity, out);
         self.capacity = capacity;
@@ -44,7 +51,13 @@ impl Encoder {
         STATIC.iter().copied().chain(dynamic)
     }
 
-    fn field(&mut self, form: &Form, name: &str, value: &str, out: &mut Vec<u8>) {
+    pub(in crate::http2) fn field(
+        &mut self,
+        form: Form,
+        name: &str,
+        value: &str,
+        out: &mut Vec<u8>,
+    ) {
         let whole = self.entries().position(|entry| entry == (name, value));
         if let (Form::Entry, Some(place)) = (form, whole) {
             integer(0x80, 7, place + 1, out);
@@ -109,10 +122,7 @@ fn block() -> impl Strategy<Value = Block> {
 }
 
 fn encoded(blocks: &[Block]) -> Vec<(Vec<u8>, Vec<Owned>)> {
-    let mut encoder = Encoder {
-        table: VecDeque::new(),
-        capacity: 4096,
-    };
+    let mut encoder = Encoder::new();
     blocks
         .iter()
         .map(|(resize, fields)| {
@@ -122,7 +132,7 @@ fn encoded(blocks: &[Block]) -> Vec<(Vec<u8>, Vec<Owned>)> {
             }
             let mut expected = Vec::new();
             for (form, name, value) in fields {
-                encoder.field(form, name, value, &mut out);
+                encoder.field(*form, name, value, &mut out);
                 expected.push(known(name, value));
             }
             (out, expected)
