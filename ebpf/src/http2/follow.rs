@@ -345,9 +345,6 @@ fn tentative(
     started: bool,
     header: Header,
 ) {
-    if started && matches!(header.kind, kind::HEADERS | kind::PUSH_PROMISE) {
-        flow.flags |= flag::MISSED;
-    }
     if !header.is_plausible() {
         forget(flow);
         if started {
@@ -365,6 +362,9 @@ fn tentative(
         && header.length <= SETTINGS_EVIDENCE
         && s.event.left == header.length as u64;
     if flow.score < 2 && !alone {
+        if started && matches!(header.kind, kind::HEADERS | kind::PUSH_PROMISE) {
+            flow.flags |= flag::MISSED;
+        }
         flow.remaining = header.length;
         flow.take = 0;
         flow.phase = if header.length == 0 {
