@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::os::fd::AsFd as _;
 
-use aya::maps::{HashMap, Map, MapData, PerCpuArray, RingBuf};
+use aya::maps::{HashMap, Map, MapData, PerCpuArray, ProgramArray, RingBuf};
 use aya::programs::BtfTracePoint;
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Pod};
 use hark_common::counter::Counter;
@@ -84,6 +84,54 @@ pub const WANTED: [Wanted; 4] = [
     },
 ];
 
+/// A program that is not attached: that of a tracepoint goes on in it when a socket is HTTP/2.
+struct Jump {
+    /// Its name.
+    program: &'static str,
+    /// The tracepoint.
+    from: &'static str,
+    /// The map that the jump looks it up in.
+    map: &'static str,
+    /// What the user loses without it.
+    gives: &'static str,
+}
+
+const JUMPS: [Jump; 2] = [
+    Jump {
+        program: "http2_send",
+        from: "sock_send_length",
+        map: "HTTP2_SEND",
+        gives: "HTTP/2 and gRPC: requests sent and responses served",
+    },
+    Jump {
+        program: "http2_recv",
+        from: "sock_recv_length",
+        map: "HTTP2_RECV",
+        gives: "HTTP/2 and gRPC: requests served and responses read",
+    },
+];
+
+impl Jump {
+    /// Loads the program and puts it where the jump finds it. What is given back must be kept: the
+    /// kernel empties a map of programs that nobody holds open.
+    fn lay(
+        &self,
+        ebpf: &mut Ebpf,
+        kernel_btf: &AyaBtf,
+    ) -> Result<ProgramArray<MapData>, SocketError> {
+        let mut map = ProgramArray::try_from(take(ebpf, self.map)?)
+            .map_err(|e| refused("opening a map", &e))?;
+        let program = program(ebpf, self.program)?;
+        program
+            .load(self.from, kernel_btf)
+            .map_err(|e| refused("loading a program", &e))?;
+        let fd = program.fd().map_err(|e| refused("finding a program", &e))?;
+        map.set(0, fd, 0)
+            .map_err(|e| refused("writing a map", &e))?;
+        Ok(map)
+    }
+}
+
 impl Wanted {
     /// Why this kernel cannot have it, in words.
     fn missing(&self, btf: &Btf) -> Option<String> {
@@ -103,6 +151,8 @@ pub struct SocketPrograms {
     ebpf: Ebpf,
     counters: PerCpuArray<MapData, u64>,
     own: HashMap<MapData, Key, u8>,
+    /// Only held: see [`Jump::lay`].
+    _jumps: Vec<ProgramArray<MapData>>,
     /// What is attached.
     pub hooks: Vec<Hook>,
 }
@@ -162,6 +212,20 @@ impl SocketPrograms {
             .load(OBJECT)
             .map_err(|e| refused("creating maps", &e))?;
         // All are loaded before any is attached: no half of a conversation is seen.
+        let mut jumps = Vec::new();
+        for jump in &JUMPS {
+            let laid = jump.lay(&mut ebpf, &kernel_btf);
+            let failure = laid.map(|map| jumps.push(map)).err();
+            if let Some(error) = &failure {
+                tracing::warn!(program = jump.program, %error, lost = jump.gives, "not loaded");
+            }
+            hooks.push(Hook {
+                name: jump.program,
+                kind: "tail_call",
+                gives: jump.gives,
+                failure: failure.map(|error| error.to_string()),
+            });
+        }
         for attach in [false, true] {
             for (wanted, hook) in WANTED.iter().zip(&mut hooks) {
                 if hook.failure.is_some() {
@@ -199,6 +263,7 @@ impl SocketPrograms {
                 ebpf,
                 counters,
                 own,
+                _jumps: jumps,
                 hooks,
             },
             records,
