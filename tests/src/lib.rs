@@ -9,6 +9,8 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod grpc;
+pub mod h2load;
 pub mod http;
 pub mod load;
 pub mod metrics;
