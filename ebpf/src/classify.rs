@@ -41,6 +41,24 @@ pub fn look(state: &mut SocketState, direction: u8) -> bool {
     false
 }
 
+/// Messages after a 101 that are looked at for HTTP/2 (RFC 7540 §3.2): its preface and the server's
+/// SETTINGS are the first there are, each perhaps in pieces.
+const UPGRADE_TRIES: u16 = 8;
+
+/// Whether an event is for the programs of HTTP/2 alone.
+#[inline(always)]
+pub const fn is_for_http2(state: &mut SocketState) -> bool {
+    if state.verdict == verdict::UPGRADED {
+        if state.tries >= UPGRADE_TRIES {
+            state.verdict = verdict::NEVER;
+            return false;
+        }
+        state.tries += 1;
+        return true;
+    }
+    state.verdict == verdict::HTTP2
+}
+
 /// Bytes that moved unseen before an event of `moved` bytes, given the socket's own sequence
 /// number after it.
 #[inline(always)]

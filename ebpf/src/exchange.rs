@@ -37,6 +37,8 @@ pub mod verdict {
     pub const NEVER: u8 = 3;
     /// HTTP/2: followed by [`crate::http2`].
     pub const HTTP2: u8 = 4;
+    /// No longer HTTP/1 by a 101: a few messages are looked at for HTTP/2, then it is NEVER.
+    pub const UPGRADED: u8 = 5;
 }
 
 /// Whether a direction of a socket that is not HTTP/1 is looked at as HTTP/2.
@@ -543,6 +545,7 @@ pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch
     }
     let role = state.role;
     let stream = state.stream(request_direction ^ 1);
+    let status = stream.status;
     s.response = ResponseRecord {
         header: header(
             RecordKind::Response,
@@ -555,7 +558,7 @@ pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch
         request_body_bytes,
         head_bytes: stream.head_bytes,
         index,
-        status: stream.status,
+        status,
         flags,
         role,
         reserved: [0; 3],
@@ -563,7 +566,12 @@ pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch
     stream.reset();
     state.ended = index.wrapping_add(1);
     if flags & record_flag::SWITCHED != 0 {
-        state.verdict = verdict::NEVER;
+        state.verdict = if status == 101 {
+            verdict::UPGRADED
+        } else {
+            verdict::NEVER
+        };
+        state.tries = 0;
     }
     if !(lost && state.flags & state_flag::OVERFLOW != 0) {
         // SAFETY: the record is whole.

@@ -29,8 +29,8 @@ mod kernel {
         SocketAddress, Task,
     };
     use hark_ebpf::classify::{
-        End, conclude, counted_in_body, end_of_stream, ends_in_body, gap_before, look, read_failed,
-        tcp, tcp_destroyed, tcp_state,
+        End, conclude, counted_in_body, end_of_stream, ends_in_body, gap_before, is_for_http2,
+        look, read_failed, tcp, tcp_destroyed, tcp_state,
     };
     use hark_ebpf::env::Env;
     use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, probing, verdict};
@@ -602,7 +602,7 @@ mod kernel {
             }
             return;
         }
-        if state.verdict == verdict::HTTP2 {
+        if is_for_http2(state) {
             http2::go_on(ctx, direction, state);
             return;
         }

@@ -18,6 +18,7 @@ pub mod names;
 pub mod otlp;
 pub mod process;
 pub mod prometheus;
+pub mod recording;
 pub mod server;
 pub mod skip;
 pub mod tools;

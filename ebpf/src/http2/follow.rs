@@ -230,6 +230,7 @@ fn preface_end(socket: &mut SocketState, state: &mut State, direction: u8) {
     flow.flags = flag::SEEN;
     flow.phase = phase::HEADER;
     state.started = 1;
+    socket.verdict = verdict::HTTP2;
     socket.role = if direction == RX {
         SocketRole::Server
     } else {
@@ -246,7 +247,7 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
     let stream = header.stream_id();
     flow.have = 0;
     if !started && flow.flags & flag::TENTATIVE != 0 && flow.seq == 0 && is_preface(&flow.header) {
-        // A server spoke first, and now its client does.
+        // A server spoke first, or an upgrade was agreed on, and now the client speaks.
         flow.phase = phase::PREFACE_TAIL;
         return;
     }

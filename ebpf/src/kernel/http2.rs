@@ -38,7 +38,7 @@ pub(super) fn go_on(ctx: &BtfTracePointContext, direction: u8, socket: &mut Sock
             HTTP2_RECV.tail_call(ctx, 0);
         }
     }
-    if socket.verdict == verdict::HTTP2 {
+    if matches!(socket.verdict, verdict::HTTP2 | verdict::UPGRADED) {
         socket.verdict = verdict::NEVER;
     }
 }

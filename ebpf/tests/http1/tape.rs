@@ -8,7 +8,7 @@ use hark_common::socket::{
     AbortRecord, RecordHeader, RecordKind, RequestRecord, ResponseRecord, Task,
 };
 use hark_ebpf::classify::{
-    End, conclude, counted_in_body, end_of_stream, gap_before, look, tcp_state,
+    End, conclude, counted_in_body, end_of_stream, gap_before, is_for_http2, look, tcp_state,
 };
 use hark_ebpf::env::Env;
 use hark_ebpf::exchange::{Scratch, SocketState, close, verdict};
@@ -151,7 +151,7 @@ impl Tape {
         }
         let sequence = &mut sequence[usize::from(direction)];
         *sequence = sequence.wrapping_add(moved as u32);
-        if !look(state, direction) {
+        if is_for_http2(state) || !look(state, direction) {
             return;
         }
         *now += 1;

@@ -197,3 +197,58 @@ fn a_gap_between_the_two() {
     tape.call(RX, &wire(&request(3)));
     assert_eq!(tape.socket.verdict, verdict::HTTP2);
 }
+
+const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade, HTTP2-Settings\r\n\
+    Upgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n\r\n";
+const SWITCHING: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+
+/// HTTP/2 by an upgrade (RFC 7540 §3.2): the client's preface comes after the 101.
+#[test]
+fn an_upgrade() {
+    let settings = frame(SETTINGS, 0, 0, &[0, 3, 0, 0, 0, 100]);
+    for server_first in [false, true] {
+        let mut tape = Tape::new();
+        tape.call(RX, UPGRADE);
+        tape.call(TX, SWITCHING);
+        assert_eq!(tape.socket.verdict, verdict::UPGRADED);
+        let server = [settings.clone(), request(1)[0].clone()];
+        let client = [settings.clone(), request(3)[0].clone()];
+        let hello = [PREFACE, &wire(&client)].concat();
+        if server_first {
+            tape.call(TX, &wire(&server[..1]));
+        }
+        tape.call(RX, &hello[..4]);
+        tape.call(RX, &hello[4..]);
+        tape.call(TX, &wire(&server[usize::from(server_first)..]));
+        let all = |direction| -> Vec<u8> {
+            let records = tape.records(direction);
+            records.into_iter().flat_map(|(_, bytes)| bytes).collect()
+        };
+        assert_eq!(told(&all(RX)), truth(&client));
+        assert_eq!(told(&all(TX)), truth(&server));
+        for direction in [RX, TX] {
+            let last = tape.records(direction).pop().expect("a record");
+            assert_eq!(last.0.flags & record_flag::START, record_flag::START);
+            assert_eq!(last.0.role, 1);
+        }
+        assert_eq!(tape.counter(Counter::Http2Joined), 0);
+        // Counted once, as what it began as.
+        assert_eq!(tape.counter(Counter::SocketsHttp1), 1);
+        assert_eq!(tape.counter(Counter::SocketsHttp2), 0);
+    }
+}
+
+/// An upgrade to something else is looked at for a few messages only.
+#[test]
+fn another_upgrade() {
+    let mut tape = Tape::new();
+    tape.call(RX, UPGRADE);
+    tape.call(TX, SWITCHING);
+    for _ in 0..20 {
+        tape.call(RX, b"\x81\x85\x01\x02\x03\x04hello");
+        tape.call(TX, b"\x81\x05hello");
+    }
+    assert_eq!(tape.socket.verdict, verdict::NEVER);
+    assert_eq!(tape.world.sent, vec![]);
+}

@@ -181,7 +181,7 @@ impl Tape {
             http1: s,
             ..
         } = self;
-        if socket.verdict != verdict::HTTP2 {
+        if !classify::is_for_http2(socket) {
             if !look(socket, direction) {
                 return;
             }
