@@ -221,6 +221,7 @@ fn exchange(role: Role, at: usize) -> Exchange {
             content_length: None,
             context: None,
         },
+        rpc: None,
         status: Some(200),
         error: None,
         start_ns: 1_000_000_000,

@@ -20,8 +20,9 @@
 //! keep: the query, fragment and user information of the target, the values of all headers but
 //! those that hark reads, and all of a command line but what names the program. Every byte that is
 //! taken out is replaced by `x`, so that lengths and framing stay and the file replays to the same
-//! exchanges. A record that cannot be decoded cannot be redacted, and is left out. What stays:
-//! paths, hosts, user agents, addresses.
+//! exchanges. A record that cannot be decoded cannot be redacted, and is left out; so are the frames
+//! of HTTP/2, whose header blocks are compressed, each by what came before it. What stays: paths,
+//! hosts, user agents, addresses.
 
 mod error;
 mod reader;

@@ -58,7 +58,8 @@ enum Verb {
     /// Write the raw records of the kernel to a file, for `hark replay`
     ///
     /// The file holds what was heard: request heads with their paths, hosts and user agents. Queries,
-    /// the values of other headers, command lines and environments are taken out unless `--raw` is given.
+    /// the values of other headers, command lines and environments are taken out unless `--raw` is
+    /// given; without it nothing of HTTP/2 is recorded, whose header blocks are compressed.
     Record {
         /// The file to write; it must not exist
         file: PathBuf,

@@ -28,6 +28,7 @@ mod counters;
 mod pending;
 
 pub use counters::{Counters, DropReason};
+pub(crate) use pending::error_type;
 
 use std::collections::VecDeque;
 
@@ -36,7 +37,7 @@ use hark_common::socket::{
 };
 use lru::LruCache;
 
-use crate::exchange::{Exchange, Method, Role};
+use crate::exchange::{Exchange, Method, Protocol, Role};
 use crate::http1::{Extent, HeadError, HeadParser};
 use crate::record::Record;
 use assembly::{Assembly, PartialHead};
@@ -66,6 +67,8 @@ pub enum Event<'a> {
         method: &'a Method,
         /// The scheme, as [`Request::scheme`](crate::exchange::Request::scheme) has it.
         scheme: Option<&'a str>,
+        /// The version of HTTP.
+        protocol: Protocol,
     },
     /// An exchange is over.
     Ended(Exchange),
@@ -79,6 +82,8 @@ pub enum Event<'a> {
         method: &'a Method,
         /// The scheme.
         scheme: Option<&'a str>,
+        /// The version of HTTP.
+        protocol: Protocol,
         /// Why.
         reason: DropReason,
     },
@@ -137,6 +142,8 @@ impl Connections {
             Record::RequestBody(record) => self.request_body(&record),
             // Who a process is does not matter here; `identity` has it from the pipeline.
             Record::Process { .. } => {}
+            // `http2` has them from the pipeline.
+            Record::Http2 { .. } | Record::Http2End { .. } => {}
         }
         self.counters.connections(self.table.len());
     }
@@ -250,7 +257,7 @@ impl Connections {
         let open = (record.flags & flag::REQUEST_OPEN != 0).then_some(record.to - 1);
         let end = u64::from(record.to);
         self.end_of_head(socket, end, open, sink);
-        let error = pending::error_type(reason, record.errno);
+        let error = error_type(reason, record.errno);
         let mut known: u32 = 0;
         if let Some(queue) = self.table.get_mut(&socket) {
             while let Some(pending) = pending::pop_below(queue, end) {

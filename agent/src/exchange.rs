@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use hark_common::socket::Task;
 
+use crate::rpc::{self, Code};
+
 /// Which end of the exchange the observed process was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
@@ -17,7 +19,7 @@ pub enum Role {
     Client,
 }
 
-/// The version in the request line.
+/// The version of HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Protocol {
     /// `HTTP/1.0`
@@ -26,6 +28,8 @@ pub enum Protocol {
     Http11,
     /// HTTP/1, the minor version unknown: the request line is longer than what is captured
     Http1,
+    /// HTTP/2 (RFC 9113)
+    Http2,
 }
 
 impl Protocol {
@@ -36,6 +40,7 @@ impl Protocol {
             Self::Http10 => "1.0",
             Self::Http11 => "1.1",
             Self::Http1 => "1",
+            Self::Http2 => "2",
         }
     }
 }
@@ -57,6 +62,8 @@ pub enum Method {
     Patch,
     /// A token outside the list; `_OTHER` in metrics, kept as `http.request.method_original`.
     Other(Box<str>),
+    /// It was sent as a reference to a header that hark has not heard (RFC 7541).
+    Unknown,
 }
 
 impl Method {
@@ -91,7 +98,59 @@ impl Method {
             Self::Trace => "TRACE",
             Self::Patch => "PATCH",
             Self::Other(_) => "_OTHER",
+            Self::Unknown => "unknown",
         }
+    }
+}
+
+/// An error code of HTTP/2 (RFC 9113 §7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[expect(missing_docs, reason = "the variants are the codes' own names")]
+pub enum ErrorCode {
+    NoError,
+    ProtocolError,
+    InternalError,
+    FlowControlError,
+    SettingsTimeout,
+    StreamClosed,
+    FrameSizeError,
+    RefusedStream,
+    Cancel,
+    CompressionError,
+    ConnectError,
+    EnhanceYourCalm,
+    InadequateSecurity,
+    Http11Required,
+    /// A number that the registry did not have.
+    Other,
+}
+
+impl ErrorCode {
+    /// The codes by their number.
+    const NUMBERED: [Self; 14] = [
+        Self::NoError,
+        Self::ProtocolError,
+        Self::InternalError,
+        Self::FlowControlError,
+        Self::SettingsTimeout,
+        Self::StreamClosed,
+        Self::FrameSizeError,
+        Self::RefusedStream,
+        Self::Cancel,
+        Self::CompressionError,
+        Self::ConnectError,
+        Self::EnhanceYourCalm,
+        Self::InadequateSecurity,
+        Self::Http11Required,
+    ];
+
+    /// The code of that number.
+    #[must_use]
+    pub fn from_number(number: u32) -> Self {
+        usize::try_from(number)
+            .ok()
+            .and_then(|number| Self::NUMBERED.get(number).copied())
+            .unwrap_or(Self::Other)
     }
 }
 
@@ -108,10 +167,16 @@ pub enum ErrorType {
     Timeout,
     /// The connection broke with another error.
     Other,
+    /// The peer reset the stream (`RST_STREAM` received).
+    StreamReset(ErrorCode),
+    /// The observed process reset the stream (`RST_STREAM` sent).
+    StreamAborted(ErrorCode),
+    /// The server ended the connection before it looked at this stream (`GOAWAY`).
+    StreamUnprocessed,
 }
 
 impl ErrorType {
-    /// Value of `error.type`.
+    /// Value of `error.type`. That of a stream has the HTTP/2 error code after the colon.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -120,6 +185,41 @@ impl ErrorType {
             Self::ConnectionAborted => "connection_aborted",
             Self::Timeout => "timeout",
             Self::Other => "_OTHER",
+            Self::StreamReset(code) => match code {
+                ErrorCode::NoError => "stream_reset:NO_ERROR",
+                ErrorCode::ProtocolError => "stream_reset:PROTOCOL_ERROR",
+                ErrorCode::InternalError => "stream_reset:INTERNAL_ERROR",
+                ErrorCode::FlowControlError => "stream_reset:FLOW_CONTROL_ERROR",
+                ErrorCode::SettingsTimeout => "stream_reset:SETTINGS_TIMEOUT",
+                ErrorCode::StreamClosed => "stream_reset:STREAM_CLOSED",
+                ErrorCode::FrameSizeError => "stream_reset:FRAME_SIZE_ERROR",
+                ErrorCode::RefusedStream => "stream_reset:REFUSED_STREAM",
+                ErrorCode::Cancel => "stream_reset:CANCEL",
+                ErrorCode::CompressionError => "stream_reset:COMPRESSION_ERROR",
+                ErrorCode::ConnectError => "stream_reset:CONNECT_ERROR",
+                ErrorCode::EnhanceYourCalm => "stream_reset:ENHANCE_YOUR_CALM",
+                ErrorCode::InadequateSecurity => "stream_reset:INADEQUATE_SECURITY",
+                ErrorCode::Http11Required => "stream_reset:HTTP_1_1_REQUIRED",
+                ErrorCode::Other => "stream_reset:_OTHER",
+            },
+            Self::StreamAborted(code) => match code {
+                ErrorCode::NoError => "stream_aborted:NO_ERROR",
+                ErrorCode::ProtocolError => "stream_aborted:PROTOCOL_ERROR",
+                ErrorCode::InternalError => "stream_aborted:INTERNAL_ERROR",
+                ErrorCode::FlowControlError => "stream_aborted:FLOW_CONTROL_ERROR",
+                ErrorCode::SettingsTimeout => "stream_aborted:SETTINGS_TIMEOUT",
+                ErrorCode::StreamClosed => "stream_aborted:STREAM_CLOSED",
+                ErrorCode::FrameSizeError => "stream_aborted:FRAME_SIZE_ERROR",
+                ErrorCode::RefusedStream => "stream_aborted:REFUSED_STREAM",
+                ErrorCode::Cancel => "stream_aborted:CANCEL",
+                ErrorCode::CompressionError => "stream_aborted:COMPRESSION_ERROR",
+                ErrorCode::ConnectError => "stream_aborted:CONNECT_ERROR",
+                ErrorCode::EnhanceYourCalm => "stream_aborted:ENHANCE_YOUR_CALM",
+                ErrorCode::InadequateSecurity => "stream_aborted:INADEQUATE_SECURITY",
+                ErrorCode::Http11Required => "stream_aborted:HTTP_1_1_REQUIRED",
+                ErrorCode::Other => "stream_aborted:_OTHER",
+            },
+            Self::StreamUnprocessed => "stream_unprocessed",
         }
     }
 }
@@ -171,7 +271,7 @@ pub struct Request {
     /// The method.
     pub method: Method,
     /// Path of the target without the query; `*` for the asterisk form; empty for the authority
-    /// form (CONNECT). Not longer than [`crate::http1::PATH_LIMIT`].
+    /// form (CONNECT) and where it is not known. Not longer than [`crate::http1::PATH_LIMIT`].
     pub path: Arc<str>,
     /// The path was longer than what is kept.
     pub path_truncated: bool,
@@ -195,6 +295,14 @@ pub struct Request {
     pub context: Option<TraceContext>,
 }
 
+/// What makes an exchange a remote procedure call. Its method is the request's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rpc {
+    /// The status that was sent, or the one that stands for it where none was; `None` if there was
+    /// one that hark could not read.
+    pub status: Option<Code>,
+}
+
 /// One request and its response, as one process saw it.
 ///
 /// Times are `CLOCK_MONOTONIC` in nanoseconds; [`crate::clock`] turns them into wall-clock time.
@@ -204,7 +312,7 @@ pub struct Exchange {
     pub role: Role,
     /// The socket's cookie: names the connection since boot.
     pub socket: u64,
-    /// Number of the request on its connection, from 0.
+    /// Number of the request on its connection, from 0; in HTTP/2 the identifier of its stream.
     pub index: u32,
     /// The process that served or sent it.
     pub task: Task,
@@ -214,6 +322,8 @@ pub struct Exchange {
     pub peer: Endpoint,
     /// What was asked.
     pub request: Request,
+    /// What came of it as a remote procedure call, if it was one.
+    pub rpc: Option<Rpc>,
     /// Status of the final response, if one began.
     pub status: Option<u16>,
     /// Why there is no whole response; `None` for one that is whole, whatever its status.
@@ -238,10 +348,21 @@ impl Exchange {
         self.end_ns.saturating_sub(self.start_ns)
     }
 
-    /// Value of `error.type` by the HTTP conventions: the failure's name, else the status when it
-    /// makes this an error for this role (5xx for a server, 4xx and 5xx for a client).
+    /// Value of `error.type` by the conventions for HTTP, or for RPC if it was a call: the failure's
+    /// name, else the status when it makes this an error for this role (5xx for a server, 4xx and
+    /// 5xx for a client).
     #[must_use]
     pub fn error_type(&self) -> Option<std::borrow::Cow<'static, str>> {
+        if let Some(Rpc {
+            status: Some(status),
+        }) = self.rpc
+        {
+            return status.is_error(self.role).then(|| {
+                self.error
+                    .map_or_else(|| status.name(), ErrorType::as_str)
+                    .into()
+            });
+        }
         if let Some(error) = self.error {
             return Some(error.as_str().into());
         }
@@ -252,5 +373,23 @@ impl Exchange {
         self.status
             .filter(|status| *status >= limit)
             .map(|status| status.to_string().into())
+    }
+
+    /// Value of `rpc.method`, if this was a call: `package.Service/Method`. It is `unknown` where
+    /// hark could not read it, and `_OTHER` for what is no method, as far as the wire tells: what
+    /// the server does not implement, or what is not spelled like one.
+    #[must_use]
+    pub fn rpc_method(&self) -> Option<&str> {
+        let rpc = self.rpc?;
+        let request = &self.request;
+        if request.path.is_empty() {
+            return Some("unknown");
+        }
+        let known = !request.path_truncated && rpc.status != Some(Code::Unimplemented);
+        Some(
+            rpc::method_of(&request.path)
+                .filter(|_| known)
+                .unwrap_or("_OTHER"),
+        )
     }
 }

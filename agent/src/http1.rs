@@ -18,7 +18,9 @@ mod target;
 
 use std::sync::Arc;
 
-use crate::exchange::{Method, Request, Role, TraceContext};
+use httparse::Header;
+
+use crate::exchange::{Method, Protocol, Request, Role, TraceContext};
 use headers::Headers;
 use intern::Interner;
 
@@ -114,36 +116,79 @@ impl HeadParser {
         let (line, fields) = request_line::split(head, extent, &mut fields)?;
         let headers = Headers::read(fields, self.trace_context);
         let method = Method::from_token(path::bounded(line.method, METHOD_LIMIT));
-        let target = target::split(&method, line.target, line.target_cut);
-        let (path, limited) = path::printable(target.path, PATH_LIMIT);
-
-        let forwarded = match role {
-            Role::Server => headers.forwarded(),
-            Role::Client => forwarded::Forwarded::default(),
-        };
-        // RFC 9112 §3.2.2: an authority in the target overrides Host.
-        let asked = match target.authority {
-            Some(authority) => Some(authority::without_user(authority)),
-            None => headers.host(),
-        };
-        let authority = forwarded
-            .host
-            .and_then(authority::parse)
-            .or_else(|| asked.and_then(authority::parse));
         let body = match extent {
             Extent::Whole if method == Method::Connect => BodyLength::Known(0),
             Extent::Whole => headers.body_length(),
             Extent::Truncated | Extent::Cut => BodyLength::Unknown,
         };
-        let request = Request {
-            path: self.strings.get(&path),
-            path_truncated: limited || (line.target_cut && !target.path_ended),
+        let target = target::split(&method, line.target, line.target_cut);
+        let asked = Asked {
+            method,
             protocol: line.protocol,
+            path: target.path,
+            path_cut: line.target_cut && !target.path_ended,
+            // RFC 9112 §3.2.2: an authority in the target overrides Host.
+            authority: match target.authority {
+                Some(authority) => Some(authority::without_user(authority)),
+                None => headers.host(),
+            },
+            scheme: target.scheme,
+        };
+        Ok(Head {
+            request: self.request(role, asked, &headers),
+            body,
+        })
+    }
+
+    /// Makes a request of the fields of HTTP/2, by the same rules. What is not known is not there.
+    pub(crate) fn fields(
+        &mut self,
+        role: Role,
+        pseudo: &Pseudo<'_>,
+        fields: &[Header<'_>],
+    ) -> Request {
+        let headers = Headers::read(fields, self.trace_context);
+        let method = match pseudo.method {
+            Some(token) => Method::from_token(&String::from_utf8_lossy(
+                &token[..token.len().min(METHOD_LIMIT)],
+            )),
+            None => Method::Unknown,
+        };
+        let target = target::split(&method, pseudo.path.unwrap_or_default(), false);
+        let asked = Asked {
+            protocol: Protocol::Http2,
+            path: target.path,
+            path_cut: false,
+            // RFC 9113 §8.3.1: `:authority` takes the place of Host.
+            authority: match pseudo.authority {
+                Some(authority) => Some(authority::without_user(authority)),
+                None => headers.host(),
+            },
+            scheme: pseudo.scheme.and_then(target::scheme),
+            method,
+        };
+        self.request(role, asked, &headers)
+    }
+
+    fn request(&mut self, role: Role, asked: Asked<'_>, headers: &Headers<'_>) -> Request {
+        let (path, limited) = path::printable(asked.path, PATH_LIMIT);
+        let forwarded = match role {
+            Role::Server => headers.forwarded(),
+            Role::Client => forwarded::Forwarded::default(),
+        };
+        let authority = forwarded
+            .host
+            .and_then(authority::parse)
+            .or_else(|| asked.authority.and_then(authority::parse));
+        Request {
+            path: self.strings.get(&path),
+            path_truncated: limited || asked.path_cut,
+            protocol: asked.protocol,
             port: authority.as_ref().and_then(|authority| authority.port),
             host: authority.map(|authority| self.strings.get(&authority.host)),
             scheme: forwarded
                 .scheme
-                .or(target.scheme)
+                .or(asked.scheme)
                 .map(|scheme| self.strings.get(scheme)),
             user_agent: headers
                 .user_agent()
@@ -153,10 +198,29 @@ impl HeadParser {
                 .map(|address| Arc::from(address.to_string())),
             content_length: headers.content_length(),
             context: headers.trace_context(),
-            method,
-        };
-        Ok(Head { request, body })
+            method: asked.method,
+        }
     }
+}
+
+/// The pseudo-header fields of an HTTP/2 request (RFC 9113 §8.3.1), as far as they are known.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Pseudo<'a> {
+    pub(crate) method: Option<&'a [u8]>,
+    pub(crate) scheme: Option<&'a [u8]>,
+    pub(crate) authority: Option<&'a [u8]>,
+    pub(crate) path: Option<&'a [u8]>,
+}
+
+/// What a request line or the pseudo-header fields ask for.
+struct Asked<'a> {
+    method: Method,
+    protocol: Protocol,
+    path: &'a [u8],
+    /// The path is longer.
+    path_cut: bool,
+    authority: Option<&'a [u8]>,
+    scheme: Option<&'static str>,
 }
 
 #[cfg(test)]

@@ -9,8 +9,9 @@ use std::time::Instant;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::connection::{Connections, Counters, Event};
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, Protocol};
 use crate::http1::HeadParser;
+use crate::http2;
 use crate::identity::{Identities, Remains, Service};
 use crate::otlp::Exporter;
 use crate::otlp::traceparent;
@@ -25,6 +26,7 @@ pub type Observer = Box<dyn FnMut(&Exchange, &Service, Option<&str>, &Clock) + S
 /// Everything between the records and the outputs.
 pub struct Pipeline {
     connections: Connections,
+    http2: http2::Connections,
     counters: Counters,
     outputs: Outputs,
 }
@@ -62,7 +64,15 @@ impl Pipeline {
         if let Some(exporter) = &exporter {
             exporter.register(telemetry.registry_mut());
         }
+        let http2_counters = http2::Counters::new();
+        http2_counters.register(telemetry.registry_mut());
         Ok(Self {
+            http2: http2::Connections::new(
+                config.limits.max_connections,
+                HeadParser::new(traceparent::parse),
+                counters.clone(),
+                http2_counters,
+            ),
             connections: Connections::new(
                 config.limits.max_connections,
                 HeadParser::new(traceparent::parse),
@@ -95,19 +105,41 @@ impl Pipeline {
                 return;
             }
         };
-        if let Record::Process {
-            record,
-            args,
-            environ,
-        } = &record
-        {
-            self.outputs
-                .identities()
-                .learn(record, Remains { args, environ });
-        }
         let outputs = &mut self.outputs;
-        self.connections
-            .handle(record, &mut |event| outputs.event(event));
+        let sink = &mut |event: Event<'_>| outputs.event(event);
+        match record {
+            Record::Request { .. }
+            | Record::Response { .. }
+            | Record::Abort { .. }
+            | Record::RequestBody(_) => self.connections.handle(record, sink),
+            Record::Http2 {
+                role,
+                direction,
+                local,
+                peer,
+                record,
+                frames,
+            } => self.http2.part(
+                &http2::Part {
+                    role,
+                    direction,
+                    local,
+                    peer,
+                    record: &record,
+                    frames,
+                },
+                sink,
+            ),
+            Record::Http2End { reason, record, .. } => self.http2.end(reason, &record, sink),
+            Record::Process {
+                record,
+                args,
+                environ,
+            } => self
+                .outputs
+                .identities()
+                .learn(&record, Remains { args, environ }),
+        }
     }
 
     /// The names of processes, for what else wants to know them.
@@ -130,7 +162,9 @@ impl Pipeline {
     /// The end: what is under way is dropped and counted.
     pub fn finish(&mut self) {
         let outputs = &mut self.outputs;
-        self.connections.finish(&mut |event| outputs.event(event));
+        let sink = &mut |event: Event<'_>| outputs.event(event);
+        self.connections.finish(sink);
+        self.http2.finish(sink);
     }
 }
 
@@ -149,19 +183,27 @@ impl Outputs {
                 task,
                 method,
                 scheme,
+                protocol,
             } => {
                 let service = self.identities().resolve(task);
                 self.red.begun(&service, role, method, scheme);
+                if protocol == Protocol::Http2 {
+                    self.red.stream_begun(&service, role);
+                }
             }
             Event::Dropped {
                 role,
                 task,
                 method,
                 scheme,
+                protocol,
                 reason: _,
             } => {
                 let service = self.identities().resolve(task);
                 self.red.ended(&service, role, method, scheme);
+                if protocol == Protocol::Http2 {
+                    self.red.stream_ended(&service, role);
+                }
             }
             Event::Ended(exchange) => self.ended(&exchange),
         }
@@ -176,9 +218,16 @@ impl Outputs {
             &request.method,
             request.scheme.as_deref(),
         );
-        let route = self
-            .router
-            .route(&service, &request.path, request.path_truncated);
+        if request.protocol == Protocol::Http2 {
+            self.red.stream_ended(&service, exchange.role);
+        }
+        // A call has a method in place of a route.
+        let route = match exchange.rpc {
+            Some(_) => None,
+            None => self
+                .router
+                .route(&service, &request.path, request.path_truncated),
+        };
         let route = route.as_deref();
         self.red.observe(exchange, &service, route);
         if let Some(exporter) = &self.exporter {

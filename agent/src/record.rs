@@ -1,6 +1,6 @@
 //! Bytes from the ring buffer or a capture file, decoded into records.
 //!
-//! The layout is that of [`hark_common::socket`]. The bytes may come from a file that anybody
+//! The layout is that of [`hark_common::socket`] and [`hark_common::http2`]. The bytes may come from a file that anybody
 //! wrote, so every length and every enumeration is checked before it is believed, fields are read
 //! one by one whatever the alignment, and nothing is trusted to be there. What this module lets
 //! through is well-formed, not necessarily true: [`crate::connection`] judges the sequence.
@@ -14,6 +14,7 @@ mod encode;
 pub use decode::decode;
 pub use encode::encode;
 
+use hark_common::http2::{Http2Direction, Http2EndRecord, Http2Record, PIECE_LIMIT};
 use hark_common::socket::{
     AbortReason, AbortRecord, ProcessRecord, RecordHeader, RequestBodyRecord, RequestRecord,
     ResponseRecord,
@@ -25,6 +26,8 @@ use crate::exchange::{Endpoint, Role};
 pub const RECORD_LIMIT: usize = size_of::<ProcessRecord>()
     + hark_common::socket::ARGS_LIMIT
     + hark_common::socket::ENVIRON_LIMIT;
+
+const _: () = assert!(RECORD_LIMIT >= size_of::<Http2Record>() + PIECE_LIMIT);
 
 const _: () = assert!(RECORD_LIMIT >= size_of::<RequestRecord>() + hark_common::socket::HEAD_CHUNK);
 
@@ -71,6 +74,30 @@ pub enum Record<'a> {
     },
     /// The size of a request body.
     RequestBody(RequestBodyRecord),
+    /// A part of one direction of an HTTP/2 connection.
+    Http2 {
+        /// Which end of the connection this is; `None` if that is not known yet.
+        role: Option<Role>,
+        /// Which way the bytes moved.
+        direction: Http2Direction,
+        /// This end of the connection.
+        local: Endpoint,
+        /// The other end.
+        peer: Endpoint,
+        /// The fixed part.
+        record: Http2Record,
+        /// The bytes, `record.len` of them. That they are frames is not checked here.
+        frames: &'a [u8],
+    },
+    /// An HTTP/2 connection has ended.
+    Http2End {
+        /// Which end of the connection this is; `None` if that was never known.
+        role: Option<Role>,
+        /// Why.
+        reason: AbortReason,
+        /// The record.
+        record: Http2EndRecord,
+    },
 }
 
 impl Record<'_> {
@@ -83,6 +110,8 @@ impl Record<'_> {
             Self::Abort { record, .. } => &record.header,
             Self::Process { record, .. } => &record.header,
             Self::RequestBody(record) => &record.header,
+            Self::Http2 { record, .. } => &record.header,
+            Self::Http2End { record, .. } => &record.header,
         }
     }
 }
@@ -137,11 +166,22 @@ pub enum DecodeError {
         /// `to` of the record.
         to: u32,
     },
+    /// Neither received nor sent.
+    #[error("{0} is not a direction")]
+    Direction(u8),
+    /// More bytes belong to an earlier frame than there are.
+    #[error("{continued} of {len} bytes are said to belong to an earlier frame")]
+    Continued {
+        /// `continued` of the record.
+        continued: u32,
+        /// `len` of the record.
+        len: u32,
+    },
 }
 
 impl DecodeError {
     /// Every value that [`DecodeError::reason`] can have.
-    pub const REASONS: [&'static str; 9] = [
+    pub const REASONS: [&'static str; 11] = [
         "short",
         "size",
         "kind",
@@ -151,6 +191,8 @@ impl DecodeError {
         "status",
         "too_long",
         "empty_range",
+        "direction",
+        "continued",
     ];
 
     /// The error's place in [`DecodeError::REASONS`].
@@ -166,6 +208,8 @@ impl DecodeError {
             Self::Status(_) => 6,
             Self::TooLong { .. } => 7,
             Self::EmptyRange { .. } => 8,
+            Self::Direction(_) => 9,
+            Self::Continued { .. } => 10,
         }
     }
 

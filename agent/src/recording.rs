@@ -87,7 +87,7 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
         Writer::new(file, &header(!options.raw), options.max_bytes).map_err(capture)?;
     let mut records = Records::new(ring);
     let end = options.duration.map(|duration| Instant::now() + duration);
-    let (mut written, mut undecodable, mut full) = (0u64, 0u64, false);
+    let (mut written, mut undecodable, mut private, mut full) = (0u64, 0u64, 0u64, false);
     eprintln!("hark: recording to {}", options.file.display());
     loop {
         // Looked at before the drain, so that what was sent before the end is in the file.
@@ -96,6 +96,7 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
         let taken = records.drain(4096, |record| match writer.write(record) {
             Ok(Recorded::Written) => written += 1,
             Ok(Recorded::Undecodable) => undecodable += 1,
+            Ok(Recorded::Private) => private += 1,
             Ok(Recorded::Full) => full = true,
             Err(error) => {
                 failed.get_or_insert(error);
@@ -115,8 +116,15 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
     writer.finish().map_err(capture)?;
     eprintln!(
         "hark: {written} records in {bytes} bytes; {} lost because the ring buffer was full, \
-         {undecodable} left out because they could not be read{}",
+         {undecodable} left out because they could not be read{}{}",
         programs.counter(Counter::RecordsLost),
+        if private == 0 {
+            String::new()
+        } else {
+            format!(
+                ", {private} of HTTP/2 left out because they may be private (`--raw` keeps them)"
+            )
+        },
         if full {
             "; the file has reached its limit"
         } else {

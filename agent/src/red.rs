@@ -5,13 +5,15 @@
 //! look-up and a few additions, no allocation; a scrape copies the counts under the lock, a part
 //! at a time, and writes the page from the copy.
 //!
-//! The names and labels are those of the OpenTelemetry HTTP conventions in Prometheus spelling.
-//! `http_*_request_duration_seconds` is stable there; body sizes and active requests are in
-//! development; the time to the first byte of the response has no convention and carries `hark_`.
+//! The names and labels are those of the OpenTelemetry conventions in Prometheus spelling.
+//! `http_*_request_duration_seconds` is stable there; body sizes, active requests and
+//! `rpc_*_call_duration_seconds` are in development; the time to the first byte of the response and
+//! active streams have no convention and carry `hark_`. A call (gRPC) is counted as a call only; while
+//! it is under way it is an active request too, for that is what it is on the wire.
 //!
 //! A *series* here is one label set of one metric: a histogram is one, whatever its number of
-//! buckets. Each label set of exchanges takes four (duration, time to first byte, request and
-//! response body size). Past `max_series` what is new goes to one series per metric that carries
+//! buckets. Each label set of HTTP exchanges takes four (duration, time to first byte, request and
+//! response body size), each of calls one. Past `max_series` what is new goes to one series per metric that carries
 //! only `otel_metric_overflow="true"` (OpenTelemetry metrics SDK, cardinality limits), and is
 //! counted.
 
@@ -79,6 +81,16 @@ impl Red {
     /// [`Red::begun`], with the same arguments.
     pub fn ended(&self, service: &Arc<Service>, role: Role, method: &Method, scheme: Option<&str>) {
         self.store().ended(service, role, method, scheme);
+    }
+
+    /// An HTTP/2 stream has begun; to be called beside [`Red::begun`].
+    pub fn stream_begun(&self, service: &Arc<Service>, role: Role) {
+        self.store().stream_begun(service, role);
+    }
+
+    /// An HTTP/2 stream has ended or was lost. To be called once for each [`Red::stream_begun`].
+    pub fn stream_ended(&self, service: &Arc<Service>, role: Role) {
+        self.store().stream_ended(service, role);
     }
 
     /// Counts an exchange. `route` is used for servers only.

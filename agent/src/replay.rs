@@ -15,6 +15,7 @@ use crate::exchange::{Endpoint, Exchange, Role};
 use crate::identity::Service;
 use crate::pipeline::Pipeline;
 use crate::route::RouteError;
+use crate::rpc::Code;
 use crate::telemetry::Telemetry;
 use crate::telemetry::page::Format;
 
@@ -134,6 +135,8 @@ fn to_json(exchange: &Exchange, service: &Service, route: Option<&str>, clock: &
         "network.local": endpoint(&exchange.local),
         "network.peer": endpoint(&exchange.peer),
         "http.response.status_code": exchange.status,
+        "rpc.method": exchange.rpc_method(),
+        "rpc.response.status_code": exchange.rpc.and_then(|rpc| rpc.status).map(Code::name),
         "error.type": exchange.error_type(),
         "http.request.body.size": exchange.request_body_bytes,
         "http.response.body.size": exchange.response_body_bytes,

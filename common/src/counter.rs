@@ -26,7 +26,7 @@ pub enum Counter {
     LostGap,
     /// Sockets classified as HTTP/1.
     SocketsHttp1,
-    /// Sockets that began with the HTTP/2 connection preface.
+    /// Sockets classified as HTTP/2, by the client's preface or by frames in a row.
     SocketsHttp2,
     /// Sockets that began with a TLS record.
     SocketsTls,
@@ -47,9 +47,28 @@ pub enum Counter {
     UnreadableSyscall,
     /// Bytes that moved without an event, by the socket's own sequence numbers. Unit: bytes.
     GapBytes,
+    /// Frames of HTTP/2 followed, of whatever type.
+    Http2Frames,
+    /// Payload, padding included, of the DATA frames that moved to their last byte. Unit: bytes.
+    Http2DataBytes,
+    /// Records of HTTP/2 frames that found no room in the ring buffer.
+    Http2RecordsLost,
+    /// Directions of HTTP/2 connections lost because a frame header could not be read.
+    Http2LostUnreadable,
+    /// Directions lost because what should be a frame header is none.
+    Http2LostParse,
+    /// Directions lost because bytes moved that no event reported.
+    Http2LostGap,
+    /// Directions lost because one system call moved more frames than are followed.
+    Http2LostTooMany,
+    /// Frames whose payload was not handed over whole: too long, or not readable.
+    Http2Cut,
+    /// Directions in which header blocks came after others that were not seen: followed from the
+    /// middle, or taken up again after they were lost.
+    Http2Joined,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::GapBytes as u32 + 1;
+    pub const COUNT: u32 = Self::Http2Joined as u32 + 1;
 }

@@ -10,6 +10,7 @@
 
 pub mod counter;
 pub mod histogram;
+pub mod http2;
 pub mod offsets;
 pub mod process;
 pub mod socket;

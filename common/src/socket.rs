@@ -36,6 +36,10 @@ pub enum RecordKind {
     Process = 4,
     /// [`RequestBodyRecord`].
     RequestBody = 5,
+    /// [`crate::http2::Http2Record`], followed by `len` bytes of frames.
+    Http2 = 6,
+    /// [`crate::http2::Http2EndRecord`].
+    Http2End = 7,
 }
 
 /// Which end of the connection this socket is, judged by the direction of the request.

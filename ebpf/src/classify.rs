@@ -4,7 +4,7 @@ use hark_common::counter::Counter;
 use hark_common::socket::{AbortReason, SocketRole};
 
 use crate::env::Env;
-use crate::exchange::{RX, Scratch, SocketState, TX, close, give_up, state_flag, verdict};
+use crate::exchange::{RX, Scratch, SocketState, TX, give_up, probing, state_flag, verdict};
 use crate::http1::{flag, phase};
 use crate::walk::Step;
 
@@ -35,9 +35,28 @@ pub fn look(state: &mut SocketState, direction: u8) -> bool {
         state.verdict = verdict::UNDECIDED;
         state.streams[0].reset();
         state.streams[1].reset();
+        state.probing = [probing::NONE; 2];
         return true;
     }
     false
+}
+
+/// Messages after a 101 that are looked at for HTTP/2 (RFC 7540 §3.2): its preface and the server's
+/// SETTINGS are the first there are, each perhaps in pieces.
+const UPGRADE_TRIES: u16 = 8;
+
+/// Whether an event is for the programs of HTTP/2 alone.
+#[inline(always)]
+pub const fn is_for_http2(state: &mut SocketState) -> bool {
+    if state.verdict == verdict::UPGRADED {
+        if state.tries >= UPGRADE_TRIES {
+            state.verdict = verdict::NEVER;
+            return false;
+        }
+        state.tries += 1;
+        return true;
+    }
+    state.verdict == verdict::HTTP2
 }
 
 /// Bytes that moved unseen before an event of `moved` bytes, given the socket's own sequence
@@ -67,7 +86,9 @@ pub fn conclude(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, st
         }
         Step::Http2 => {
             drop_pieces(env, state, s);
-            ignore(env, state, Counter::SocketsHttp2);
+            state.verdict = verdict::HTTP2;
+            state.set_probing(s.event.direction, probing::PREFACE);
+            state.counted(env, Counter::SocketsHttp2);
         }
         Step::NotHttp => {
             let tls = s.event.at == 0 && s.window[0] == 0x16 && s.window[1] == 3;
@@ -90,10 +111,7 @@ pub fn conclude(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, st
 #[inline(always)]
 fn ignore(env: &mut impl Env, state: &mut SocketState, counter: Counter) {
     state.verdict = verdict::IGNORED;
-    if state.flags & state_flag::COUNTED == 0 {
-        state.flags |= state_flag::COUNTED;
-        env.count(counter, 1);
-    }
+    state.counted(env, counter);
 }
 
 /// What looked like the beginning of a request was none: the agent is told to forget its pieces.
@@ -110,17 +128,15 @@ fn drop_pieces(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) {
 }
 
 /// A read returned 0: the peer will send no more. `peer_gone` says that it will not read either.
+/// Why the connection's exchanges end, if they do.
 #[inline(always)]
-pub fn end_of_stream(
-    env: &mut impl Env,
-    state: &mut SocketState,
-    s: &mut Scratch,
-    peer_gone: bool,
-) {
-    if state.verdict == verdict::HTTP1 && (state.role == SocketRole::Client as u8 || peer_gone) {
-        close(env, state, s, AbortReason::PeerClosed, 0);
-    }
+#[must_use]
+pub fn end_of_stream(state: &SocketState, peer_gone: bool) -> Option<End> {
+    (state.role == SocketRole::Client as u8 || peer_gone).then_some((AbortReason::PeerClosed, 0))
 }
+
+/// Why the exchanges of a connection end, and the socket's error.
+pub type End = (AbortReason, u32);
 
 /// TCP states, `include/net/tcp_states.h`.
 pub mod tcp {
@@ -138,27 +154,27 @@ pub mod tcp {
     pub const LAST_ACK: i32 = 9;
 }
 
-/// The socket of an HTTP/1 connection changed its TCP state. `errno` is `sk_err`; `orphan` says that
-/// no application holds the socket any more.
+/// The socket of an HTTP connection changed its TCP state. `errno` is `sk_err`; `orphan` says that no
+/// application holds the socket any more. Why the connection's exchanges end, if they do.
 #[inline(always)]
+#[must_use]
 pub fn tcp_state(
-    env: &mut impl Env,
     state: &mut SocketState,
-    s: &mut Scratch,
     old: i32,
     new: i32,
     errno: u32,
     orphan: bool,
-) {
+) -> Option<End> {
     let server = state.role == SocketRole::Server as u8;
     match new {
         // A server that has sent its FIN can answer no more. A client can still be answered.
-        tcp::FIN_WAIT1 if server => close(env, state, s, AbortReason::LocalClosed, 0),
-        tcp::LAST_ACK => close(env, state, s, AbortReason::PeerClosed, 0),
+        tcp::FIN_WAIT1 if server => Some((AbortReason::LocalClosed, 0)),
+        tcp::LAST_ACK => Some((AbortReason::PeerClosed, 0)),
         // A client may not have read yet what has arrived; see `tcp_destroyed`.
         tcp::CLOSE if !server && !orphan => {
             state.flags |= state_flag::CLOSED;
             state.errno = errno;
+            None
         }
         tcp::CLOSE => {
             let reason = if errno != 0 {
@@ -168,32 +184,33 @@ pub fn tcp_state(
             } else {
                 AbortReason::LocalClosed
             };
-            close(env, state, s, reason, errno);
+            Some((reason, errno))
         }
-        _ => {}
+        _ => None,
     }
 }
 
-/// The TCP socket of an HTTP/1 connection is about to be freed.
+/// The TCP socket of an HTTP connection is about to be freed. Why the connection's exchanges end, if
+/// they have not yet.
 #[inline(always)]
-pub fn tcp_destroyed(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) {
-    if state.flags & state_flag::CLOSED != 0 {
-        let errno = state.errno;
-        let reason = if errno != 0 {
-            AbortReason::Broken
-        } else {
-            AbortReason::LocalClosed
-        };
-        close(env, state, s, reason, errno);
+#[must_use]
+pub const fn tcp_destroyed(state: &SocketState) -> Option<End> {
+    if state.flags & state_flag::CLOSED == 0 {
+        return None;
     }
+    let reason = if state.errno != 0 {
+        AbortReason::Broken
+    } else {
+        AbortReason::LocalClosed
+    };
+    Some((reason, state.errno))
 }
 
 /// A read on a TCP connection failed: the application knows now that it is broken.
 #[inline(always)]
-pub fn read_failed(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, errno: u32) {
-    if state.role == SocketRole::Client as u8 {
-        close(env, state, s, AbortReason::Broken, errno);
-    }
+#[must_use]
+pub fn read_failed(state: &SocketState, errno: u32) -> Option<End> {
+    (state.role == SocketRole::Client as u8).then_some((AbortReason::Broken, errno))
 }
 
 /// Prepares `s.event` and `state` for an event; returns false if there is nothing to walk because

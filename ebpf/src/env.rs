@@ -1,7 +1,7 @@
 //! What the logic needs from the world around it.
 
 use hark_common::counter::Counter;
-use hark_common::socket::RequestRecord;
+use hark_common::socket::Task;
 
 /// The kernel, or a test that plays it.
 pub trait Env {
@@ -20,10 +20,10 @@ pub trait Env {
     /// `record` must be valid for reads of `len` bytes.
     unsafe fn emit(&mut self, record: *const u8, len: u32) -> bool;
 
-    /// Fills in who sends or receives this request (`task`), and introduces the process if it was
-    /// not seen before. Called at most once per event. `introduced` is the socket's memory of whom
-    /// it introduced last; 0 at first.
-    fn describe(&mut self, record: &mut RequestRecord, introduced: &mut u64);
+    /// Fills in who sends or receives, and introduces the process if it was not seen before. Called
+    /// at most once per event. `introduced` is the socket's memory of whom it introduced last; 0 at
+    /// first.
+    fn describe(&mut self, task: &mut Task, introduced: &mut u64);
 
     /// Adds `n` to a counter.
     fn count(&mut self, counter: Counter, n: u64);

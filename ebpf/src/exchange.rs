@@ -35,6 +35,20 @@ pub mod verdict {
     /// As IGNORED, and never looked at again: one of the agent's own, or no longer HTTP by a 101
     /// or a CONNECT.
     pub const NEVER: u8 = 3;
+    /// HTTP/2: followed by [`crate::http2`].
+    pub const HTTP2: u8 = 4;
+    /// No longer HTTP/1 by a 101: a few messages are looked at for HTTP/2, then it is NEVER.
+    pub const UPGRADED: u8 = 5;
+}
+
+/// Whether a direction of a socket that is not HTTP/1 is looked at as HTTP/2.
+pub mod probing {
+    /// It is not.
+    pub const NONE: u8 = 0;
+    /// Bytes that may be frames are being followed.
+    pub const TENTATIVE: u8 = 1;
+    /// The first line of the client's preface was seen in the event under way.
+    pub const PREFACE: u8 = 2;
 }
 
 /// Bits of [`SocketState::flags`].
@@ -53,6 +67,8 @@ pub mod state_flag {
     pub const UNREAD_TX: u8 = 1 << 5;
     /// The TCP connection is closed, but the application may still read what has arrived.
     pub const CLOSED: u8 = 1 << 6;
+    /// The end of an HTTP/2 connection was handed over.
+    pub const ENDED: u8 = 1 << 7;
 }
 
 /// What is known of a socket between two system calls. All zero for one never seen.
@@ -93,8 +109,8 @@ pub struct SocketState {
     pub direction: u8,
     /// Bits of [`state_flag`].
     pub flags: u8,
-    /// Unused, 0.
-    pub reserved: [u8; 2],
+    /// One of [`probing`] for each direction.
+    pub probing: [u8; 2],
     /// The socket's error when it was closed; see CLOSED.
     pub errno: u32,
 }
@@ -124,6 +140,37 @@ impl SocketState {
     #[must_use]
     pub const fn outstanding(&self) -> u32 {
         self.begun.wrapping_sub(self.ended)
+    }
+
+    /// Whether it is HTTP, of a version that is followed.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_http(&self) -> bool {
+        matches!(self.verdict, verdict::HTTP1 | verdict::HTTP2)
+    }
+
+    /// Counts the socket under its protocol, once.
+    #[inline(always)]
+    pub fn counted(&mut self, env: &mut impl Env, protocol: Counter) {
+        if self.flags & state_flag::COUNTED == 0 {
+            self.flags |= state_flag::COUNTED;
+            env.count(protocol, 1);
+        }
+    }
+
+    /// One of [`probing`].
+    #[inline(always)]
+    #[must_use]
+    pub fn probing(&self, direction: u8) -> u8 {
+        // SAFETY: the mask keeps the index within the two.
+        unsafe { *self.probing.get_unchecked(direction as usize & 1) }
+    }
+
+    /// Sets one of [`probing`].
+    #[inline(always)]
+    pub fn set_probing(&mut self, direction: u8, value: u8) {
+        // SAFETY: the mask keeps the index within the two.
+        unsafe { *self.probing.get_unchecked_mut(direction as usize & 1) = value }
     }
 
     /// The flag for unread bytes in a direction.
@@ -266,10 +313,7 @@ pub fn request_begun(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
             SocketRole::Client
         } as u8;
         state.stream(direction ^ 1).reset();
-        if state.flags & state_flag::COUNTED == 0 {
-            state.flags |= state_flag::COUNTED;
-            env.count(Counter::SocketsHttp1, 1);
-        }
+        state.counted(env, Counter::SocketsHttp1);
     }
     state.flags &= !(state_flag::UNREAD_RX | state_flag::UNREAD_TX);
     let index = state.begun;
@@ -339,10 +383,7 @@ pub fn request_unread(env: &mut impl Env, state: &mut SocketState, direction: u8
         } else {
             SocketRole::Client
         } as u8;
-        if state.flags & state_flag::COUNTED == 0 {
-            state.flags |= state_flag::COUNTED;
-            env.count(Counter::SocketsHttp1, 1);
-        }
+        state.counted(env, Counter::SocketsHttp1);
     }
     let index = state.begun;
     set_bit(&mut state.head_requests, index, false);
@@ -392,7 +433,7 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     }
     if s.event.described == 0 {
         s.event.described = 1;
-        env.describe(&mut s.request, &mut state.introduced);
+        env.describe(&mut s.request.task, &mut state.introduced);
     }
     if captured > WINDOW as u32 {
         captured = WINDOW as u32;
@@ -504,6 +545,7 @@ pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch
     }
     let role = state.role;
     let stream = state.stream(request_direction ^ 1);
+    let status = stream.status;
     s.response = ResponseRecord {
         header: header(
             RecordKind::Response,
@@ -516,7 +558,7 @@ pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch
         request_body_bytes,
         head_bytes: stream.head_bytes,
         index,
-        status: stream.status,
+        status,
         flags,
         role,
         reserved: [0; 3],
@@ -524,7 +566,12 @@ pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch
     stream.reset();
     state.ended = index.wrapping_add(1);
     if flags & record_flag::SWITCHED != 0 {
-        state.verdict = verdict::NEVER;
+        state.verdict = if status == 101 {
+            verdict::UPGRADED
+        } else {
+            verdict::NEVER
+        };
+        state.tries = 0;
     }
     if !(lost && state.flags & state_flag::OVERFLOW != 0) {
         // SAFETY: the record is whole.

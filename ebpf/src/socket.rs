@@ -6,7 +6,7 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
-mod kernel {
+mod socket {
     use core::ffi::c_void;
     use core::ptr::{addr_of, null_mut};
 
@@ -26,14 +26,14 @@ mod kernel {
     use hark_common::offsets::{MACHINE_AARCH64, Offsets};
     use hark_common::socket::{
         ARGS_LIMIT, AbortReason, ENVIRON_LIMIT, ProcessKey, ProcessRecord, RecordHeader,
-        RecordKind, RequestRecord, SocketAddress, Task,
+        RecordKind, SocketAddress, Task,
     };
     use hark_ebpf::classify::{
-        conclude, counted_in_body, end_of_stream, ends_in_body, gap_before, look, read_failed, tcp,
-        tcp_destroyed, tcp_state,
+        End, conclude, counted_in_body, end_of_stream, ends_in_body, gap_before, is_for_http2,
+        look, read_failed, tcp, tcp_destroyed, tcp_state,
     };
     use hark_ebpf::env::Env;
-    use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, verdict};
+    use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, probing, verdict};
     use hark_ebpf::kernel::{constant, field, probe};
     use hark_ebpf::walk::{STEPS, Step, gap, step};
 
@@ -102,6 +102,9 @@ mod kernel {
             constant(&OFFSETS.$name)
         };
     }
+
+    // Behind the macro, which it uses.
+    mod http2;
 
     /// The agent's own process id, whose sockets are left out.
     #[unsafe(no_mangle)]
@@ -188,13 +191,13 @@ mod kernel {
         }
 
         #[inline(always)]
-        fn describe(&mut self, record: &mut RequestRecord, introduced: &mut u64) {
-            who(&mut record.task);
-            let process = record.task.process;
+        fn describe(&mut self, task: &mut Task, introduced: &mut u64) {
+            who(task);
+            let process = task.process;
             let mark = process.start_boottime_ns
                 ^ (process.pid as u64) << 40
                 ^ (process.exec_id as u64) << 20;
-            if *introduced != mark && introduce(&record.task) {
+            if *introduced != mark && introduce(task) {
                 *introduced = mark;
             }
         }
@@ -543,13 +546,9 @@ mod kernel {
     }
 
     #[inline(always)]
-    fn on_message(
-        sk: *mut c_void,
-        ret: i32,
-        flags: i32,
-        direction: u8,
-        scratch: &PerCpuArray<Scratch>,
-    ) {
+    fn on_message(ctx: &BtfTracePointContext, direction: u8, scratch: &PerCpuArray<Scratch>) {
+        let sk: *mut c_void = ctx.arg(0);
+        let (ret, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
         if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
             return;
         }
@@ -583,9 +582,13 @@ mod kernel {
         // SAFETY: not null, and freed only with the socket, which the caller holds.
         let state = unsafe { &mut *state };
         if ret <= 0 {
-            if state.verdict == verdict::HTTP1 {
+            if state.is_http() {
                 on_end(sk, ret, direction, family, state, scratch);
             }
+            return;
+        }
+        if is_for_http2(state) {
+            http2::go_on(ctx, direction, state);
             return;
         }
         if !look(state, direction) {
@@ -648,6 +651,12 @@ mod kernel {
             bump(s.event.unreadable_as as u32, 1);
         }
         conclude(&mut Kernel, state, s, outcome);
+        // A frame begins with a zero, unless it is longer than what is evidence of frames.
+        let frames = outcome == Step::NotHttp && s.window[0] == 0
+            || state.probing(direction) != probing::NONE;
+        if frames && state.verdict != verdict::HTTP1 {
+            http2::go_on(ctx, direction, state);
+        }
     }
 
     /// Bytes that moved on a TCP socket without an event before this one of `moved` bytes.
@@ -700,11 +709,12 @@ mod kernel {
         }
         s.event.direction = direction;
         if family != AF_UNIX {
-            if broken {
-                read_failed(&mut Kernel, state, s, -ret as u32);
+            let end = if broken {
+                read_failed(state, -ret as u32)
             } else {
-                end_of_stream(&mut Kernel, state, s, false);
-            }
+                end_of_stream(state, false)
+            };
+            finish(sk, state, s, end);
             return;
         }
         // No tracepoint tells the end of an AF_UNIX connection. Whoever reads the end of the stream
@@ -718,11 +728,12 @@ mod kernel {
         let peer: *mut c_void = unsafe { field(this, offset!(unix_peer)) };
         let gone = broken
             || probe::<u8>(peer as u64, offset!(sock_shutdown)) & SHUTDOWN_BOTH == SHUTDOWN_BOTH;
-        if broken {
-            close(&mut Kernel, state, s, AbortReason::Broken, -ret as u32);
+        let end = if broken {
+            Some((AbortReason::Broken, -ret as u32))
         } else {
-            end_of_stream(&mut Kernel, state, s, gone);
-        }
+            end_of_stream(state, gone)
+        };
+        finish(sk, state, s, end);
         if !gone || peer.is_null() {
             return;
         }
@@ -736,8 +747,19 @@ mod kernel {
         s.event.socket = probe(peer as u64, offset!(sock_cookie));
         // SAFETY: not null; the peer is held.
         let other = unsafe { &mut *other };
-        if other.verdict == verdict::HTTP1 {
-            close(&mut Kernel, other, s, AbortReason::LocalClosed, 0);
+        finish(peer, other, s, Some((AbortReason::LocalClosed, 0)));
+    }
+
+    /// The exchanges of a connection end, if there is a reason to. `s.event` has time and cookie.
+    #[inline(always)]
+    fn finish(sk: *mut c_void, state: &mut SocketState, s: &mut Scratch, end: Option<End>) {
+        let Some((reason, errno)) = end else { return };
+        match state.verdict {
+            verdict::HTTP1 => close(&mut Kernel, state, s, reason, errno),
+            verdict::HTTP2 => {
+                http2::on_end(sk, state, (s.event.socket, s.event.now), (reason, errno));
+            }
+            _ => {}
         }
     }
 
@@ -759,14 +781,14 @@ mod kernel {
     /// `trace_sock_send_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
     #[btf_tracepoint(function = "sock_send_length")]
     fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-        on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), TX, &SEND_SCRATCH);
+        on_message(&ctx, TX, &SEND_SCRATCH);
         0
     }
 
     /// `trace_sock_recv_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
     #[btf_tracepoint(function = "sock_recv_length")]
     fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-        on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), RX, &RECV_SCRATCH);
+        on_message(&ctx, RX, &RECV_SCRATCH);
         0
     }
 
@@ -812,7 +834,7 @@ mod kernel {
             }
             return 0;
         }
-        if state.verdict != verdict::HTTP1 {
+        if !state.is_http() {
             return 0;
         }
         // SAFETY: helpers and fields of a BTF pointer.
@@ -824,7 +846,8 @@ mod kernel {
                 field(sk, offset!(sock_socket)),
             )
         };
-        tcp_state(&mut Kernel, state, s, old, new, errno, socket == 0);
+        let end = tcp_state(state, old, new, errno, socket == 0);
+        finish(sk, state, s, end);
         0
     }
 
@@ -842,7 +865,7 @@ mod kernel {
         }
         // SAFETY: not null, and freed only with the socket.
         let state = unsafe { &mut *state };
-        if state.verdict != verdict::HTTP1 {
+        if !state.is_http() {
             return 0;
         }
         let Some(s) = DESTROY_SCRATCH.get_ptr_mut(0) else {
@@ -855,7 +878,8 @@ mod kernel {
             s.event.now = bpf_ktime_get_ns();
             s.event.socket = bpf_get_socket_cookie(sk);
         }
-        tcp_destroyed(&mut Kernel, state, s);
+        let end = tcp_destroyed(state);
+        finish(sk, state, s, end);
         0
     }
 

@@ -4,8 +4,8 @@ use hark_common::counter::Counter;
 
 use crate::env::Env;
 use crate::exchange::{
-    Scratch, SocketState, give_up, request_begun, request_end, request_head_end, request_piece,
-    request_unread, response_end, response_head_end, verdict,
+    Event, Scratch, SocketState, give_up, probing, request_begun, request_end, request_head_end,
+    request_piece, request_unread, response_end, response_head_end, verdict,
 };
 use crate::http1::{Found, WINDOW, count, is_status_line, phase, scan};
 
@@ -33,7 +33,8 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
         return Step::Done;
     }
     if s.event.segment_left == 0 {
-        return next_segment(env, s);
+        next_segment(env, &mut s.event);
+        return Step::More;
     }
     let direction = s.event.direction;
     let request = state.is_request(direction);
@@ -151,34 +152,31 @@ fn message_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, req
     }
 }
 
+/// Moves on to the caller's next buffer. If there is none, or it cannot be told, the rest of the event
+/// is not readable.
 #[inline(always)]
-fn next_segment(env: &mut impl Env, s: &mut Scratch) -> Step {
-    if s.event.vector_left == 0 {
+pub fn next_segment(env: &mut impl Env, event: &mut Event) {
+    if event.vector_left == 0 {
         // More moved than the caller's buffers hold: they were changed under our eyes.
-        s.event.segment_left = s.event.left;
-        s.event.readable = 0;
-        return Step::More;
+        event.segment_left = event.left;
+        event.readable = 0;
+        return;
     }
     // SAFETY: an iovec is two words.
-    let read = unsafe { env.read_user((&raw mut s.event.iovec).cast(), 16, s.event.vector) };
+    let read = unsafe { env.read_user((&raw mut event.iovec).cast(), 16, event.vector) };
     if !read {
-        s.event.segment_left = s.event.left;
-        s.event.readable = 0;
-        s.event.unreadable_as = Counter::UnreadableFault as u8;
-        return Step::More;
+        event.segment_left = event.left;
+        event.readable = 0;
+        event.unreadable_as = Counter::UnreadableFault as u8;
+        return;
     }
-    s.event.vector = s.event.vector.wrapping_add(16);
-    s.event.vector_left -= 1;
-    let [base, len] = s.event.iovec;
-    s.event.segment = base;
-    s.event.segment_left = if len < s.event.left {
-        len
-    } else {
-        s.event.left
-    };
-    s.event.at = 0;
-    s.event.end = 0;
-    Step::More
+    event.vector = event.vector.wrapping_add(16);
+    event.vector_left -= 1;
+    let [base, len] = event.iovec;
+    event.segment = base;
+    event.segment_left = if len < event.left { len } else { event.left };
+    event.at = 0;
+    event.end = 0;
 }
 
 /// Content was needed here and cannot be had.
@@ -197,6 +195,7 @@ fn unreadable(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> S
 pub fn gap(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, bytes: u32) {
     env.count(Counter::GapBytes, bytes as u64);
     let direction = s.event.direction;
+    state.set_probing(direction, probing::NONE);
     let request = state.is_request(direction);
     // SAFETY: the mask keeps the index within the two streams.
     let stream = unsafe { state.streams.get_unchecked_mut(direction as usize & 1) };

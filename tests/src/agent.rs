@@ -19,6 +19,10 @@ use crate::{http, names, skip::Skip, tools, wait};
 pub const SERVER: &str = "http_server_request_duration_seconds";
 /// Duration of sent requests.
 pub const CLIENT: &str = "http_client_request_duration_seconds";
+/// Duration of served calls.
+pub const CALL_SERVER: &str = "rpc_server_call_duration_seconds";
+/// Duration of sent calls.
+pub const CALL_CLIENT: &str = "rpc_client_call_duration_seconds";
 
 /// A running agent; only one at a time on the host.
 #[derive(Debug)]
@@ -190,6 +194,30 @@ impl Agent {
     pub fn expect_sent(&self, service: &str, want: &Counts) {
         let seen = wait::settle(wait::SETTLE, want, || self.client_counts(service));
         self.assert_seen(&format!("sent by {service}"), want, &seen);
+    }
+
+    /// Waits until the service has served exactly these calls, by method and status.
+    ///
+    /// # Panics
+    /// If it has not when the reports have settled.
+    #[track_caller]
+    pub fn expect_calls_served(&self, service: &str, want: &Counts) {
+        let seen = wait::settle(wait::SETTLE, want, || {
+            self.page().calls(CALL_SERVER, service)
+        });
+        self.assert_seen(&format!("calls served by {service}"), want, &seen);
+    }
+
+    /// Waits until the service has made exactly these calls, by method and status.
+    ///
+    /// # Panics
+    /// If it has not when the reports have settled.
+    #[track_caller]
+    pub fn expect_calls_sent(&self, service: &str, want: &Counts) {
+        let seen = wait::settle(wait::SETTLE, want, || {
+            self.page().calls(CALL_CLIENT, service)
+        });
+        self.assert_seen(&format!("calls made by {service}"), want, &seen);
     }
 
     #[track_caller]

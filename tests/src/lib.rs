@@ -9,6 +9,8 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod grpc;
+pub mod h2load;
 pub mod http;
 pub mod load;
 pub mod metrics;
@@ -16,6 +18,7 @@ pub mod names;
 pub mod otlp;
 pub mod process;
 pub mod prometheus;
+pub mod recording;
 pub mod reference;
 pub mod server;
 pub mod skip;

@@ -100,14 +100,22 @@ impl Page {
     /// Exchanges of one service by method and status, from a duration histogram's count.
     #[must_use]
     pub fn counts(&self, family: &str, service: &str) -> Counts {
+        let labels = ["http_request_method", "http_response_status_code"];
+        self.counts_by(family, service, labels)
+    }
+
+    /// Calls of one service by method and status, from a duration histogram's count.
+    #[must_use]
+    pub fn calls(&self, family: &str, service: &str) -> Counts {
+        self.counts_by(family, service, ["rpc_method", "rpc_response_status_code"])
+    }
+
+    fn counts_by(&self, family: &str, service: &str, labels: [&str; 2]) -> Counts {
         let name = format!("{family}_count");
         let mut counts = Counts::new();
         for sample in self.with(&name, &[("service_name", service)]) {
-            let key = (
-                value_of(sample, "http_request_method"),
-                value_of(sample, "http_response_status_code"),
-            );
-            *counts.entry(key).or_default() += whole(sample.value);
+            let [method, status] = labels.map(|label| value_of(sample, label));
+            *counts.entry((method, status)).or_default() += whole(sample.value);
         }
         counts
     }

@@ -43,9 +43,14 @@ impl Redactor {
     }
 
     /// Writes the record to `out` (in place of what is there) with every private byte replaced by
-    /// `x`. Its size stays.
-    pub fn redact(&mut self, record: &Record<'_>, out: &mut Vec<u8>) {
+    /// `x`; its size stays. False, and nothing is written, if what is private in it cannot be told
+    /// from the rest: the header blocks of HTTP/2 are compressed, each by what came before it.
+    #[must_use]
+    pub fn redact(&mut self, record: &Record<'_>, out: &mut Vec<u8>) -> bool {
         out.clear();
+        if matches!(record, Record::Http2 { .. }) {
+            return false;
+        }
         encode(record, out);
         match record {
             Record::Request { record, head, .. } => {
@@ -80,7 +85,12 @@ impl Redactor {
                 // Nothing in it is worth a secret.
                 out[environ_at..].fill(b'x');
             }
-            Record::Response { .. } | Record::Abort { .. } | Record::RequestBody(_) => {}
+            Record::Response { .. }
+            | Record::Abort { .. }
+            | Record::RequestBody(_)
+            | Record::Http2 { .. }
+            | Record::Http2End { .. } => {}
         }
+        true
     }
 }

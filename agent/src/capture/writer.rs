@@ -13,6 +13,8 @@ pub enum Recorded {
     /// It cannot be decoded, so that nothing private could be taken out of it, or it is longer than
     /// [`FRAME_LIMIT`]: left out.
     Undecodable,
+    /// What is private in it cannot be taken out: left out.
+    Private,
     /// The file has reached its limit: neither this nor any later record is written.
     Full,
 }
@@ -67,8 +69,11 @@ impl<W: Write> Writer<W> {
         match (&mut self.redactor, decoded) {
             (Some(redactor), Ok(decoded)) => {
                 let mut scratch = std::mem::take(&mut self.scratch);
-                redactor.redact(&decoded, &mut scratch);
-                let recorded = self.frame(&scratch);
+                let recorded = if redactor.redact(&decoded, &mut scratch) {
+                    self.frame(&scratch)
+                } else {
+                    Ok(Recorded::Private)
+                };
                 self.scratch = scratch;
                 recorded
             }

@@ -33,11 +33,13 @@ pub enum DropReason {
     NoRequest,
     /// The kernel side could not follow the connection any more.
     LostInKernel,
+    /// A record of its connection is missing, which may have been that of its end.
+    RecordLost,
 }
 
 impl DropReason {
     /// Every reason, in order.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::TableFull,
         Self::PipelineDepth,
         Self::PartialHeadsFull,
@@ -49,6 +51,7 @@ impl DropReason {
         Self::PieceLost,
         Self::NoRequest,
         Self::LostInKernel,
+        Self::RecordLost,
     ];
 
     /// Value of the label `reason`.
@@ -66,6 +69,7 @@ impl DropReason {
             Self::PieceLost => "piece_lost",
             Self::NoRequest => "no_request",
             Self::LostInKernel => "lost_in_kernel",
+            Self::RecordLost => "record_lost",
         }
     }
 
@@ -81,7 +85,11 @@ impl DropReason {
             | Self::HeadCut
             | Self::OutOfOrder
             | Self::Shutdown => false,
-            Self::Superseded | Self::PieceLost | Self::NoRequest | Self::LostInKernel => true,
+            Self::Superseded
+            | Self::PieceLost
+            | Self::NoRequest
+            | Self::LostInKernel
+            | Self::RecordLost => true,
         }
     }
 }
@@ -189,15 +197,15 @@ impl Counters {
         self.by_role[role as usize].get()
     }
 
-    pub(super) fn ended(&self, role: Role) {
+    pub(crate) fn ended(&self, role: Role) {
         self.by_role[role as usize].inc();
     }
 
-    pub(super) fn dropped(&self, reason: DropReason, exchanges: u32) {
+    pub(crate) fn dropped(&self, reason: DropReason, exchanges: u32) {
         self.by_reason[reason as usize].inc_by(exchanges.into());
     }
 
-    pub(super) fn malformed(&self, reason: DropReason) {
+    pub(crate) fn malformed(&self, reason: DropReason) {
         self.malformed.inc();
         self.dropped(reason, 1);
     }

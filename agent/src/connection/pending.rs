@@ -65,6 +65,7 @@ impl Pending {
                 task: &self.origin.task,
                 method: &head.request.method,
                 scheme: head.request.scheme.as_deref(),
+                protocol: head.request.protocol,
             });
         }
     }
@@ -90,6 +91,7 @@ impl Pending {
                 task: &self.origin.task,
                 method: &head.request.method,
                 scheme: head.request.scheme.as_deref(),
+                protocol: head.request.protocol,
                 reason,
             });
         }
@@ -155,6 +157,7 @@ impl Pending {
             local,
             peer,
             request,
+            rpc: None,
             status: None,
             error: None,
             start_ns,
@@ -183,7 +186,7 @@ struct RequestBody {
 }
 
 /// The error that an abort means; `None` if it is no end but a loss.
-pub(super) fn error_type(reason: AbortReason, errno: u32) -> Option<ErrorType> {
+pub(crate) fn error_type(reason: AbortReason, errno: u32) -> Option<ErrorType> {
     match reason {
         AbortReason::PeerClosed => Some(ErrorType::ConnectionClosed),
         AbortReason::LocalClosed => Some(ErrorType::ConnectionAborted),

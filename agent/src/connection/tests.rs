@@ -281,7 +281,13 @@ fn every_series_is_there_from_the_start_and_named_by_the_conventions() {
             "hark_exchanges_dropped_total{{reason=\"{reason}\"}} 0"
         ));
     }
-    for reason in ["superseded", "piece_lost", "no_request", "lost_in_kernel"] {
+    for reason in [
+        "superseded",
+        "piece_lost",
+        "no_request",
+        "lost_in_kernel",
+        "record_lost",
+    ] {
         expected.push(format!(
             "hark_exchanges_unmatched_total{{reason=\"{reason}\"}} 0"
         ));
@@ -296,6 +302,8 @@ fn every_series_is_there_from_the_start_and_named_by_the_conventions() {
         "status",
         "too_long",
         "empty_range",
+        "direction",
+        "continued",
     ] {
         let count = u32::from(reason == "kind");
         expected.push(format!(

@@ -4,6 +4,8 @@
 //! subsystem only. What each object attaches to is a table of [`Wanted`]; what came of it is a list
 //! of [`Hook`]s, which `/readyz` and `hark doctor` show.
 
+pub mod jump;
+
 use std::os::fd::AsFd as _;
 
 use aya::maps::Map;
@@ -105,6 +107,8 @@ pub struct Object {
     name: &'static str,
     ebpf: Ebpf,
     wanted: &'static [Wanted],
+    /// Only held: see [`jump::Laid`].
+    _jumps: Vec<jump::Laid>,
     /// What was to be attached, and what came of it.
     pub hooks: Vec<Hook>,
 }
@@ -121,6 +125,23 @@ impl Object {
         name: &'static str,
         bytes: &[u8],
         wanted: &'static [Wanted],
+        types: &Types,
+        loader: &mut EbpfLoader<'_>,
+    ) -> Result<Self, ObjectError> {
+        Self::load_with(name, bytes, wanted, &[], types, loader)
+    }
+
+    /// As [`load`](Self::load), with programs that are reached by `jumps`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`load`](Self::load). A jump that cannot be made is told in
+    /// [`hooks`](Self::hooks).
+    pub fn load_with(
+        name: &'static str,
+        bytes: &[u8],
+        wanted: &'static [Wanted],
+        jumps: &'static [jump::Jump],
         types: &Types,
         loader: &mut EbpfLoader<'_>,
     ) -> Result<Self, ObjectError> {
@@ -152,9 +173,14 @@ impl Object {
             name,
             ebpf,
             wanted,
+            _jumps: Vec::new(),
             hooks,
         };
-        // All are loaded before any is attached: no half of an event pair is seen.
+        // All are loaded before any is attached: no half of an event pair is seen, and a jump has
+        // where to go from the first event on.
+        for jump in jumps {
+            object.lay(jump, types);
+        }
         object.each(|program, wanted| {
             let loaded = program.load(wanted.name, &types.aya);
             loaded.map_err(|e| refused(name, "loading a program", &e))

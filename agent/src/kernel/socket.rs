@@ -9,6 +9,7 @@ use hark_common::offsets::Offsets;
 use hark_common::socket::SocketAddress;
 
 use super::Hook;
+use super::object::jump::Jump;
 use super::object::{Object, ObjectError, Types, Wanted, refused};
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
@@ -43,6 +44,22 @@ pub const WANTED: [Wanted; 4] = [
         gives: "exchanges whose client goes away without reading the response",
         required: false,
         since: "",
+    },
+];
+
+/// The programs that go on where those of a tracepoint find that a socket is HTTP/2.
+const JUMPS: [Jump; 2] = [
+    Jump {
+        program: "http2_send",
+        from: "sock_send_length",
+        map: "HTTP2_SEND",
+        gives: "HTTP/2 and gRPC: requests sent and responses served",
+    },
+    Jump {
+        program: "http2_recv",
+        from: "sock_recv_length",
+        map: "HTTP2_RECV",
+        gives: "HTTP/2 and gRPC: requests served and responses read",
     },
 ];
 
@@ -88,7 +105,7 @@ impl SocketPrograms {
             .override_global("FOLLOW_UNIX", &follow_unix, true)
             .override_global("WAKE_AT", &wake_at, true)
             .map_max_entries("RECORDS", ring_bytes);
-        let mut object = Object::load("socket", OBJECT, &WANTED, types, &mut loader)?;
+        let mut object = Object::load_with("socket", OBJECT, &WANTED, &JUMPS, types, &mut loader)?;
         let records = object.map("RECORDS")?;
         Ok((
             Self {

@@ -38,6 +38,15 @@ const UNREADABLE: [(&str, Counter); 4] = [
     ("no_buffer", Counter::UnreadableSyscall),
 ];
 
+/// Why a direction of an HTTP/2 connection could not be followed any longer: the label `reason`, and
+/// the counter.
+const HTTP2_LOST: [(&str, Counter); 4] = [
+    ("unreadable", Counter::Http2LostUnreadable),
+    ("parse_error", Counter::Http2LostParse),
+    ("gap", Counter::Http2LostGap),
+    ("too_many_frames", Counter::Http2LostTooMany),
+];
+
 /// Where the counters are read: the kernel, or what plays it.
 pub trait Source: Send + Sync + 'static {
     /// The sum of a counter over all CPUs.
@@ -88,6 +97,55 @@ impl<S: Source> KernelCollector<S> {
     ) -> fmt::Result {
         let metric = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
         ConstCounter::new(self.0.counter(counter)).encode(metric)
+    }
+
+    fn http2(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        self.one(
+            encoder,
+            "hark_http2_frames",
+            "Frames of HTTP/2 of any type that were followed, at either end.",
+            None,
+            Counter::Http2Frames,
+        )?;
+        self.one(
+            encoder,
+            "hark_http2_data",
+            "Payload of the HTTP/2 DATA frames that were followed to their end, with padding.",
+            Some(&Unit::Bytes),
+            Counter::Http2DataBytes,
+        )?;
+        self.one(
+            encoder,
+            "hark_http2_records_lost",
+            "Records with frames of HTTP/2 that found the ring buffer full.",
+            None,
+            Counter::Http2RecordsLost,
+        )?;
+        self.one(
+            encoder,
+            "hark_http2_frames_cut",
+            "HTTP/2 frames whose payload was too long, or not readable, to be handed over whole.",
+            None,
+            Counter::Http2Cut,
+        )?;
+        self.one(
+            encoder,
+            "hark_http2_directions_joined",
+            "Directions of HTTP/2 connections that were followed from the middle, or again after a loss.",
+            None,
+            Counter::Http2Joined,
+        )?;
+        Self::family(
+            encoder,
+            (
+                "hark_http2_directions_lost",
+                "Directions of HTTP/2 connections that could not be followed any longer, by reason.",
+            ),
+            "reason",
+            HTTP2_LOST
+                .iter()
+                .map(|(label, counter)| (*label, self.0.counter(*counter))),
+        )
     }
 
     fn family<'a>(
@@ -186,6 +244,7 @@ impl<S: Source> Collector for KernelCollector<S> {
             None,
             Counter::StorageFailed,
         )?;
+        self.http2(encoder)?;
         Self::family(
             encoder,
             (

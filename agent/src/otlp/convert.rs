@@ -1,6 +1,8 @@
-//! Spans as OTLP has them: names, status and attributes by the HTTP conventions.
+//! Spans as OTLP has them: names, status and attributes by the conventions for HTTP and RPC. A call
+//! is one span, that of the call.
 //!
-//! Source: OpenTelemetry semantic conventions, `docs/http/http-spans.md`. What has no convention
+//! Source: OpenTelemetry semantic conventions, `docs/http/http-spans.md`, `docs/rpc/rpc-spans.md`,
+//! `docs/rpc/grpc.md`. What has no convention
 //! carries the prefix `hark.`:
 //!
 //! - `hark.time_to_first_byte` (double, s): from the start of the span to the first byte of the
@@ -21,11 +23,15 @@ use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span as O
 use super::resource::{Host, resource};
 use super::span::Span;
 use super::url;
-use crate::exchange::{Endpoint, Exchange, Method, Role};
+use crate::exchange::{Endpoint, Exchange, Method, Role, Rpc};
 use crate::identity::Service;
+use crate::rpc::Code;
 
 /// The version of the conventions that names and values follow.
 pub const SCHEMA_URL: &str = "https://opentelemetry.io/schemas/1.42.0";
+
+/// Value of `rpc.system.name`, the only one so far.
+const GRPC: &str = "grpc";
 
 /// Builds one request, with one `ResourceSpans` per service, in the order in which they appear.
 pub(super) fn request(spans: &[Span], host: &Host) -> ExportTraceServiceRequest {
@@ -72,7 +78,14 @@ fn convert(span: &Span) -> OtlpSpan {
             .context
             .map_or_else(Vec::new, |context| context.parent_id.to_vec()),
         flags: span.flags,
-        name: name(&exchange.request.method, route),
+        name: exchange.rpc_method().map_or_else(
+            || name(&exchange.request.method, route),
+            |method| match method {
+                // No method that is known: the name of the system (`docs/rpc/rpc-spans.md`).
+                "_OTHER" | "unknown" => GRPC.to_owned(),
+                method => method.to_owned(),
+            },
+        ),
         kind: match exchange.role {
             Role::Server => SpanKind::Server,
             Role::Client => SpanKind::Client,
@@ -98,15 +111,44 @@ fn convert(span: &Span) -> OtlpSpan {
 /// `{method} {route}` or `{method}`, with `HTTP` for a method that is not in the convention's list.
 fn name(method: &Method, route: Option<&str>) -> String {
     let method = match method {
-        Method::Other(_) => "HTTP",
+        Method::Other(_) | Method::Unknown => "HTTP",
         known => known.name(),
     };
     route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
 }
 
 fn attributes(exchange: &Exchange, route: Option<&str>) -> Vec<KeyValue> {
-    let request = &exchange.request;
     let mut attributes = Attributes(Vec::with_capacity(24));
+    match exchange.rpc {
+        Some(rpc) => call(exchange, rpc, &mut attributes),
+        None => http(exchange, route, &mut attributes),
+    }
+    let (host, port) = url::server(exchange);
+    if let Some(host) = host {
+        attributes.text("server.address", &host);
+        attributes.integer("server.port", port.map(u64::from));
+    }
+    connection(exchange, &mut attributes);
+    attributes.0
+}
+
+/// What the conventions for RPC ask for.
+fn call(exchange: &Exchange, rpc: Rpc, attributes: &mut Attributes) {
+    attributes.text("rpc.system.name", GRPC);
+    if let Some(method) = exchange.rpc_method() {
+        attributes.text("rpc.method", method);
+        if method == "_OTHER" {
+            let path = &exchange.request.path;
+            let original = path.strip_prefix('/').unwrap_or(path);
+            attributes.text("rpc.method_original", original);
+        }
+    }
+    attributes.optional("rpc.response.status_code", rpc.status.map(Code::name));
+}
+
+/// What the conventions for HTTP ask for.
+fn http(exchange: &Exchange, route: Option<&str>, attributes: &mut Attributes) {
+    let request = &exchange.request;
     attributes.text("http.request.method", request.method.name());
     if let Method::Other(token) = &request.method {
         attributes.text("http.request.method_original", token);
@@ -118,16 +160,24 @@ fn attributes(exchange: &Exchange, route: Option<&str>) -> Vec<KeyValue> {
         attributes.add("hark.url.path.truncated", Value::BoolValue(true));
     }
     attributes.text("url.scheme", url::scheme(request));
-    let (host, port) = url::server(exchange);
-    if let Some(host) = host {
-        attributes.text("server.address", &host);
-        attributes.integer("server.port", port.map(u64::from));
-    }
     if exchange.role == Role::Client {
         attributes.optional("url.full", url::full(exchange).as_deref());
     }
     attributes.integer("http.response.status_code", exchange.status.map(u64::from));
     attributes.optional("http.route", route);
+    attributes.optional("user_agent.original", request.user_agent.as_deref());
+    attributes.integer("http.request.body.size", exchange.request_body_bytes);
+    if exchange.status.is_some() {
+        attributes.integer(
+            "http.response.body.size",
+            Some(exchange.response_body_bytes),
+        );
+    }
+}
+
+/// What is the same for both: the connection, and how it went.
+fn connection(exchange: &Exchange, attributes: &mut Attributes) {
+    let request = &exchange.request;
     attributes.optional("error.type", exchange.error_type().as_deref());
     attributes.text("network.protocol.version", request.protocol.version());
     match exchange.peer {
@@ -153,14 +203,6 @@ fn attributes(exchange: &Exchange, route: Option<&str>) -> Vec<KeyValue> {
             (None, None) => {}
         }
     }
-    attributes.optional("user_agent.original", request.user_agent.as_deref());
-    attributes.integer("http.request.body.size", exchange.request_body_bytes);
-    if exchange.status.is_some() {
-        attributes.integer(
-            "http.response.body.size",
-            Some(exchange.response_body_bytes),
-        );
-    }
     if let Some(first) = exchange.first_response_ns {
         let waited = first.saturating_sub(exchange.start_ns);
         #[expect(
@@ -172,7 +214,6 @@ fn attributes(exchange: &Exchange, route: Option<&str>) -> Vec<KeyValue> {
             Value::DoubleValue(waited as f64 / 1e9),
         );
     }
-    attributes.0
 }
 
 struct Attributes(Vec<KeyValue>);

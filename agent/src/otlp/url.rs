@@ -40,11 +40,11 @@ pub(super) fn server(exchange: &Exchange) -> (Option<Cow<'_, str>>, Option<u16>)
 
 /// The absolute URL that was asked for (RFC 9110 §7.1), without its query.
 ///
-/// `None` for CONNECT, which asks for a tunnel and not for a URL, and for a request that names no
-/// server over a socket that has no address.
+/// `None` for CONNECT, which asks for a tunnel and not for a URL, for a request whose path is not
+/// known, and for one that names no server over a socket that has no address.
 pub(super) fn full(exchange: &Exchange) -> Option<String> {
     let request = &exchange.request;
-    if request.method == Method::Connect {
+    if request.method == Method::Connect || request.path.is_empty() {
         return None;
     }
     let (host, port) = server(exchange);

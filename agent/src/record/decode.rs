@@ -2,6 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
+use hark_common::http2::{Http2Direction, Http2EndRecord, Http2Record, PIECE_LIMIT};
 use hark_common::socket::{
     ARGS_LIMIT, AbortReason, AbortRecord, ENVIRON_LIMIT, HEAD_CAPTURE_LIMIT, HEAD_CHUNK,
     ProcessKey, ProcessRecord, RecordHeader, RecordKind, RequestBodyRecord, RequestRecord,
@@ -30,6 +31,8 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         RecordKind::Abort => abort(header, bytes),
         RecordKind::Process => process(header, bytes),
         RecordKind::RequestBody => request_body(header, bytes),
+        RecordKind::Http2 => http2(header, bytes),
+        RecordKind::Http2End => http2_end(header, bytes),
     }
 }
 
@@ -151,6 +154,57 @@ fn request_body(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, Decode
     Ok(Record::RequestBody(record))
 }
 
+fn http2(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
+    let mut fields = after_header(bytes)?;
+    let record = Http2Record {
+        header,
+        task: task(&mut fields)?,
+        local: address(&mut fields)?,
+        peer: address(&mut fields)?,
+        data_bytes: fields.u64()?,
+        seq: fields.u32()?,
+        len: fields.u32()?,
+        continued: fields.u32()?,
+        flags: fields.u16()?,
+        direction: fields.u8()?,
+        role: fields.u8()?,
+    };
+    limit(u64::from(record.len), PIECE_LIMIT)?;
+    if record.continued > record.len {
+        return Err(DecodeError::Continued {
+            continued: record.continued,
+            len: record.len,
+        });
+    }
+    Ok(Record::Http2 {
+        role: maybe_role(record.role)?,
+        direction: direction(record.direction)?,
+        local: endpoint(&record.local)?,
+        peer: endpoint(&record.peer)?,
+        record,
+        frames: fields.rest(record.len)?,
+    })
+}
+
+fn http2_end(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
+    let mut fields = after_header(bytes)?;
+    let record = Http2EndRecord {
+        header,
+        last_ns: fields.u64()?,
+        next_seq: [fields.u32()?, fields.u32()?],
+        errno: fields.u32()?,
+        reason: fields.u16()?,
+        role: fields.u8()?,
+        reserved: fields.u8()?,
+    };
+    fields.rest(0)?;
+    Ok(Record::Http2End {
+        role: maybe_role(record.role)?,
+        reason: reason(record.reason)?,
+        record,
+    })
+}
+
 fn header(fields: &mut Fields<'_>) -> Result<RecordHeader, DecodeError> {
     Ok(RecordHeader {
         kind: fields.u32()?,
@@ -189,12 +243,16 @@ fn kind(value: u32) -> Result<RecordKind, DecodeError> {
     const ABORT: u32 = RecordKind::Abort as u32;
     const PROCESS: u32 = RecordKind::Process as u32;
     const REQUEST_BODY: u32 = RecordKind::RequestBody as u32;
+    const HTTP2: u32 = RecordKind::Http2 as u32;
+    const HTTP2_END: u32 = RecordKind::Http2End as u32;
     match value {
         REQUEST => Ok(RecordKind::Request),
         RESPONSE => Ok(RecordKind::Response),
         ABORT => Ok(RecordKind::Abort),
         PROCESS => Ok(RecordKind::Process),
         REQUEST_BODY => Ok(RecordKind::RequestBody),
+        HTTP2 => Ok(RecordKind::Http2),
+        HTTP2_END => Ok(RecordKind::Http2End),
         unknown => Err(DecodeError::Kind(unknown)),
     }
 }
@@ -206,6 +264,24 @@ fn role(value: u8) -> Result<Role, DecodeError> {
         SERVER => Ok(Role::Server),
         CLIENT => Ok(Role::Client),
         unknown => Err(DecodeError::Role(unknown)),
+    }
+}
+
+/// A role that may not be known yet, which is 0.
+fn maybe_role(value: u8) -> Result<Option<Role>, DecodeError> {
+    match value {
+        0 => Ok(None),
+        known => role(known).map(Some),
+    }
+}
+
+fn direction(value: u8) -> Result<Http2Direction, DecodeError> {
+    const RECEIVED: u8 = Http2Direction::Received as u8;
+    const SENT: u8 = Http2Direction::Sent as u8;
+    match value {
+        RECEIVED => Ok(Http2Direction::Received),
+        SENT => Ok(Http2Direction::Sent),
+        unknown => Err(DecodeError::Direction(unknown)),
     }
 }
 

@@ -9,7 +9,7 @@ use crate::exchange::Role;
 
 /// Appends a record to `out`, laid out as the kernel side lays it out (native byte order).
 ///
-/// Kind, size, lengths, role and reason are written from what the record is, whatever its
+/// Kind, size, lengths, role, direction and reason are written from what the record is, whatever its
 /// structure holds in their place; addresses are written from the structure.
 pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
     let start = out.len();
@@ -84,6 +84,39 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
             put(out, record.body_bytes.to_ne_bytes());
             put(out, record.index.to_ne_bytes());
             put(out, record.reserved.to_ne_bytes());
+        }
+        Record::Http2 {
+            role,
+            direction,
+            record,
+            frames,
+            ..
+        } => {
+            put_header(out, RecordKind::Http2, &record.header);
+            put_task(out, &record.task);
+            put_address(out, &record.local);
+            put_address(out, &record.peer);
+            put(out, record.data_bytes.to_ne_bytes());
+            put(out, record.seq.to_ne_bytes());
+            put(out, length(frames).to_ne_bytes());
+            put(out, record.continued.to_ne_bytes());
+            put(out, record.flags.to_ne_bytes());
+            put(out, [*direction as u8, role.map_or(0, raw_role)]);
+            out.extend_from_slice(frames);
+        }
+        Record::Http2End {
+            role,
+            reason,
+            record,
+        } => {
+            put_header(out, RecordKind::Http2End, &record.header);
+            put(out, record.last_ns.to_ne_bytes());
+            let [received, sent] = record.next_seq;
+            put(out, received.to_ne_bytes());
+            put(out, sent.to_ne_bytes());
+            put(out, record.errno.to_ne_bytes());
+            put(out, raw_reason(*reason).to_ne_bytes());
+            put(out, [role.map_or(0, raw_role), record.reserved]);
         }
     }
     let size = length(&out[start..]).to_ne_bytes();

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use hark_common::http2::{Http2Direction, Http2EndRecord, Http2Record, PIECE_LIMIT};
 use hark_common::socket::{
     ARGS_LIMIT, AbortReason, AbortRecord, ENVIRON_LIMIT, HEAD_CAPTURE_LIMIT, HEAD_CHUNK,
     ProcessKey, ProcessRecord, RecordHeader, RequestBodyRecord, RequestRecord, ResponseRecord,
@@ -80,6 +81,92 @@ fn header(kind: u32, size: usize, time_ns: u64, socket: u64) -> RecordHeader {
         time_ns,
         socket,
     }
+}
+
+fn maybe_role() -> impl Strategy<Value = Option<Role>> {
+    prop_oneof![Just(None), role().prop_map(Some)]
+}
+
+fn raw_role(role: Option<Role>) -> u8 {
+    match role {
+        None => 0,
+        Some(Role::Server) => 1,
+        Some(Role::Client) => 2,
+    }
+}
+
+fn http2() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
+    (
+        any::<(u64, u64, u64, u32, u16)>(),
+        task(),
+        address(),
+        address(),
+        maybe_role(),
+        prop_oneof![Just(Http2Direction::Received), Just(Http2Direction::Sent)],
+        vec(any::<u8>(), 0..=PIECE_LIMIT),
+        any::<prop::sample::Index>(),
+    )
+        .prop_map(
+            |(numbers, task, local, peer, role, direction, frames, continued)| {
+                let (time_ns, socket, data_bytes, seq, flags) = numbers;
+                let len = u32::try_from(frames.len()).unwrap();
+                let record = Http2Record {
+                    header: header(6, size_of::<Http2Record>() + frames.len(), time_ns, socket),
+                    task,
+                    local,
+                    peer,
+                    data_bytes,
+                    seq,
+                    len,
+                    continued: u32::try_from(continued.index(frames.len() + 1)).unwrap(),
+                    flags,
+                    direction: match direction {
+                        Http2Direction::Received => 0,
+                        Http2Direction::Sent => 1,
+                    },
+                    role: raw_role(role),
+                };
+                (
+                    Record::Http2 {
+                        role,
+                        direction,
+                        local: endpoint(&local),
+                        peer: endpoint(&peer),
+                        record,
+                        frames: &[],
+                    },
+                    frames,
+                )
+            },
+        )
+}
+
+fn http2_end() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
+    (
+        any::<(u64, u64, u64, [u32; 2], u32)>(),
+        maybe_role(),
+        reason(),
+    )
+        .prop_map(|(numbers, role, reason)| {
+            let (time_ns, socket, last_ns, next_seq, errno) = numbers;
+            let record = Http2EndRecord {
+                header: header(7, size_of::<Http2EndRecord>(), time_ns, socket),
+                last_ns,
+                next_seq,
+                errno,
+                reason: reason as u16,
+                role: raw_role(role),
+                reserved: 0,
+            };
+            (
+                Record::Http2End {
+                    role,
+                    reason,
+                    record,
+                },
+                Vec::new(),
+            )
+        })
 }
 
 /// A record and the bytes that follow it, with every integer field set as the kernel side sets it.
@@ -213,7 +300,15 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
         };
         (Record::RequestBody(record), Vec::new())
     });
-    prop_oneof![request, response, abort, process, body]
+    prop_oneof![
+        request,
+        response,
+        abort,
+        process,
+        body,
+        http2(),
+        http2_end()
+    ]
 }
 
 /// The record with the bytes that follow it put in their place.
@@ -251,6 +346,30 @@ fn with<'a>(record: Record<'_>, bytes: &'a [u8]) -> Record<'a> {
             record,
         },
         Record::RequestBody(record) => Record::RequestBody(record),
+        Record::Http2 {
+            role,
+            direction,
+            local,
+            peer,
+            record,
+            ..
+        } => Record::Http2 {
+            role,
+            direction,
+            local,
+            peer,
+            record,
+            frames: bytes,
+        },
+        Record::Http2End {
+            role,
+            reason,
+            record,
+        } => Record::Http2End {
+            role,
+            reason,
+            record,
+        },
     }
 }
 
@@ -283,7 +402,7 @@ proptest! {
     }
 
     #[test]
-    fn any_bytes_are_a_record_or_an_error(bytes in vec(any::<u8>(), 0..2048), kind in 0_u32..7) {
+    fn any_bytes_are_a_record_or_an_error(bytes in vec(any::<u8>(), 0..2048), kind in 0_u32..9) {
         let _ = decode(&bytes);
         // Again with a header that is believable, so that the bodies are reached.
         let mut bytes = bytes;
@@ -322,8 +441,8 @@ fn every_field_that_must_be_checked_is() {
 
     let kind = offset_of!(ResponseRecord, header) + offset_of!(RecordHeader, kind);
     assert_eq!(
-        decode(&patched(response(), kind, &6_u32.to_ne_bytes())),
-        Err(DecodeError::Kind(6))
+        decode(&patched(response(), kind, &8_u32.to_ne_bytes())),
+        Err(DecodeError::Kind(8))
     );
     let size = offset_of!(RecordHeader, size);
     assert_eq!(
@@ -420,6 +539,78 @@ fn every_field_that_must_be_checked_is() {
             length: 513,
             limit: 512
         })
+    );
+}
+
+#[test]
+fn every_field_of_http2_that_must_be_checked_is() {
+    use std::mem::offset_of;
+
+    let unix = SocketAddress {
+        family: 1,
+        ..SocketAddress::default()
+    };
+    let frames = [0; PIECE_LIMIT];
+    let piece = encoded(&Record::Http2 {
+        role: None,
+        direction: Http2Direction::Sent,
+        local: Endpoint::Unix,
+        peer: Endpoint::Unix,
+        record: Http2Record {
+            local: unix,
+            peer: unix,
+            ..Http2Record::default()
+        },
+        frames: &frames,
+    });
+    let limit = u32::try_from(PIECE_LIMIT).unwrap();
+    assert!(decode(&piece).is_ok());
+    let continued = offset_of!(Http2Record, continued);
+    assert_eq!(
+        decode(&patched(
+            piece.clone(),
+            continued,
+            &(limit + 1).to_ne_bytes()
+        )),
+        Err(DecodeError::Continued {
+            continued: limit + 1,
+            len: limit
+        })
+    );
+    let direction = offset_of!(Http2Record, direction);
+    assert_eq!(
+        decode(&patched(piece.clone(), direction, &[2])),
+        Err(DecodeError::Direction(2))
+    );
+    let role = offset_of!(Http2Record, role);
+    assert_eq!(
+        decode(&patched(piece.clone(), role, &[3])),
+        Err(DecodeError::Role(3))
+    );
+    let len = offset_of!(Http2Record, len);
+    assert_eq!(
+        decode(&patched(piece.clone(), len, &(limit + 1).to_ne_bytes())),
+        Err(DecodeError::TooLong {
+            length: u64::from(limit) + 1,
+            limit: PIECE_LIMIT
+        })
+    );
+    assert_eq!(
+        decode(&patched(piece, len, &(limit - 1).to_ne_bytes())),
+        Err(DecodeError::Size {
+            size: RECORD_LIMIT,
+            content: RECORD_LIMIT as u64 - 1
+        })
+    );
+    let end = encoded(&Record::Http2End {
+        role: Some(Role::Client),
+        reason: AbortReason::PeerClosed,
+        record: Http2EndRecord::default(),
+    });
+    let reason = offset_of!(Http2EndRecord, reason);
+    assert_eq!(
+        decode(&patched(end, reason, &9_u16.to_ne_bytes())),
+        Err(DecodeError::Reason(9))
     );
 }
 
@@ -550,6 +741,11 @@ fn reasons_are_all_listed_once() {
             limit: 0,
         },
         DecodeError::EmptyRange { from: 0, to: 0 },
+        DecodeError::Direction(0),
+        DecodeError::Continued {
+            continued: 0,
+            len: 0,
+        },
     ];
     let reasons: Vec<_> = errors.iter().map(DecodeError::reason).collect();
     assert_eq!(reasons, DecodeError::REASONS);

@@ -3,8 +3,11 @@
 use super::histogram::{DURATION, Durations, SIZE, Sizes};
 use crate::exchange::Exchange;
 
-/// Series that each label set of exchanges takes: one per histogram of [`Counts`].
+/// Series that each label set of HTTP exchanges takes: one per histogram of [`Counts`].
 pub(super) const SERIES_PER_SET: usize = 4;
+
+/// Series that each label set of calls takes: the duration.
+pub(super) const SERIES_PER_CALL_SET: usize = 1;
 
 /// What the exchanges of one label set add up to.
 #[derive(Clone, Debug, Default)]

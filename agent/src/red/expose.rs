@@ -5,7 +5,7 @@ use std::io;
 
 use super::counts::Counts;
 use super::histogram::{Bound, DURATION, Histogram, SIZE};
-use super::store::Snapshot;
+use super::store::{Group, Snapshot};
 use super::{Red, Role};
 use crate::telemetry::page::{Family, Kind, Page, Section};
 use crate::telemetry::seconds::Seconds;
@@ -45,6 +45,31 @@ const ACTIVE: &[&str] = &[
     "http_request_method",
     "url_scheme",
 ];
+
+/// Labels of the calls that a service serves.
+const CALLS_SERVED: &[&str] = &[
+    "service_name",
+    "service_namespace",
+    "rpc_system_name",
+    "rpc_method",
+    "rpc_response_status_code",
+    "error_type",
+];
+
+/// Labels of the calls that it sends.
+const CALLS_SENT: &[&str] = &[
+    "service_name",
+    "service_namespace",
+    "rpc_system_name",
+    "rpc_method",
+    "rpc_response_status_code",
+    "error_type",
+    "server_address",
+    "server_port",
+];
+
+/// Labels of what is a service's as a whole.
+const SERVICE: &[&str] = &["service_name", "service_namespace"];
 
 const fn seconds(
     name: &'static str,
@@ -86,6 +111,8 @@ const fn gauge(name: &'static str, help: &'static str, labels: &'static [&'stati
 /// The metrics of one role.
 struct Families {
     role: Role,
+    call: Family,
+    streams: Family,
     duration: Family,
     first_byte: Family,
     request_size: Family,
@@ -95,6 +122,16 @@ struct Families {
 
 const SERVER: Families = Families {
     role: Role::Server,
+    call: seconds(
+        "rpc_server_call_duration_seconds",
+        "Duration of incoming remote procedure calls, from the first byte read to the last byte written.",
+        CALLS_SERVED,
+    ),
+    streams: gauge(
+        "hark_http2_server_active_streams",
+        "Number of HTTP/2 streams under way to the service.",
+        SERVICE,
+    ),
     duration: seconds(
         "http_server_request_duration_seconds",
         "Duration of HTTP server requests, from the first byte read to the last byte written.",
@@ -124,6 +161,16 @@ const SERVER: Families = Families {
 
 const CLIENT: Families = Families {
     role: Role::Client,
+    call: seconds(
+        "rpc_client_call_duration_seconds",
+        "Duration of outgoing remote procedure calls, from the first byte written to the last byte read.",
+        CALLS_SENT,
+    ),
+    streams: gauge(
+        "hark_http2_client_active_streams",
+        "Number of HTTP/2 streams under way from the service.",
+        SERVICE,
+    ),
     duration: seconds(
         "http_client_request_duration_seconds",
         "Duration of HTTP client requests, from the first byte written to the last byte read.",
@@ -165,15 +212,24 @@ impl Families {
     fn write(&self, snapshot: &Snapshot, page: &mut Page<'_>) -> io::Result<()> {
         let Self {
             role,
+            call,
+            streams,
             duration,
             first_byte,
             request_size,
             response_size,
             active,
         } = self;
+        let calls = Histograms {
+            snapshot,
+            role: *role,
+            group: Group::Rpc,
+        };
+        calls.family(page, call, &DURATION, |counts| &counts.duration, Seconds)?;
         let write = Histograms {
             snapshot,
             role: *role,
+            group: Group::Http,
         };
         write.family(
             page,
@@ -203,12 +259,17 @@ impl Families {
             |counts| &counts.response_size,
             |sum| sum,
         )?;
-        let lines = snapshot.active.iter().filter(|line| line.role == *role);
-        for (at, line) in lines.enumerate() {
-            if at == 0 {
-                page.family(active)?;
+        for (group, family) in [(Group::Http, active), (Group::Streams, streams)] {
+            let lines = snapshot
+                .active
+                .iter()
+                .filter(|line| line.role == *role && line.group == group);
+            for (at, line) in lines.enumerate() {
+                if at == 0 {
+                    page.family(family)?;
+                }
+                page.sample(family, &line.labels, line.value)?;
             }
-            page.sample(active, &line.labels, line.value)?;
         }
         Ok(())
     }
@@ -217,6 +278,7 @@ impl Families {
 struct Histograms<'a> {
     snapshot: &'a Snapshot,
     role: Role,
+    group: Group,
 }
 
 impl Histograms<'_> {
@@ -232,7 +294,7 @@ impl Histograms<'_> {
             .snapshot
             .counts
             .iter()
-            .filter(|line| line.role == self.role)
+            .filter(|line| line.role == self.role && line.group == self.group)
             .map(|line| (&line.labels, histogram(&line.value)))
             .filter(|(_, histogram)| !histogram.is_empty());
         for (at, (labels, histogram)) in lines.enumerate() {

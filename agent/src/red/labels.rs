@@ -3,9 +3,11 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
+use super::counts::{SERIES_PER_CALL_SET, SERIES_PER_SET};
 use super::services::{ServiceId, ServiceName};
 use super::target::Target;
-use crate::exchange::{ErrorType, Exchange, Method, Protocol, Role};
+use crate::exchange::{ErrorType, Exchange, Method, Protocol, Role, Rpc};
+use crate::rpc::Code;
 use crate::telemetry::page::push_label;
 
 /// Labels of the series that takes what finds no place of its own (OpenTelemetry metrics SDK,
@@ -45,17 +47,28 @@ impl Scheme {
     }
 }
 
-/// The part of a key that active requests share.
+/// What is active.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Active {
+    /// Requests of one kind.
+    Requests {
+        method: &'static str,
+        scheme: Scheme,
+    },
+    /// HTTP/2 streams.
+    Streams,
+}
+
+/// What tells the series of active requests and streams apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ActiveKey {
     pub(super) service: ServiceId,
     pub(super) role: Role,
-    method: &'static str,
-    scheme: Scheme,
+    pub(super) what: Active,
 }
 
 impl ActiveKey {
-    pub(super) fn new(
+    pub(super) fn requests(
         service: ServiceId,
         role: Role,
         method: &Method,
@@ -64,33 +77,59 @@ impl ActiveKey {
         Self {
             service,
             role,
-            method: method.name(),
-            scheme: Scheme::of(scheme),
+            what: Active::Requests {
+                method: method.name(),
+                scheme: Scheme::of(scheme),
+            },
+        }
+    }
+
+    pub(super) const fn streams(service: ServiceId, role: Role) -> Self {
+        Self {
+            service,
+            role,
+            what: Active::Streams,
         }
     }
 
     pub(super) fn labels(&self, service: &ServiceName) -> Arc<str> {
         let mut labels = String::with_capacity(128);
-        self.push(&mut labels, service);
+        push_service(&mut labels, service);
+        if let Active::Requests { method, scheme } = self.what {
+            push_label(&mut labels, "http_request_method", method);
+            push_label(&mut labels, "url_scheme", scheme.as_str());
+        }
         labels.into()
     }
+}
 
-    fn push(&self, labels: &mut String, service: &ServiceName) {
-        push_label(labels, "service_name", &service.name);
-        if let Some(namespace) = &service.namespace {
-            push_label(labels, "service_namespace", namespace);
-        }
-        push_label(labels, "http_request_method", self.method);
-        push_label(labels, "url_scheme", self.scheme.as_str());
+fn push_service(labels: &mut String, service: &ServiceName) {
+    push_label(labels, "service_name", &service.name);
+    if let Some(namespace) = &service.namespace {
+        push_label(labels, "service_namespace", namespace);
     }
+}
+
+/// Which metrics an exchange is counted in, and the labels that only they have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Kind {
+    Http {
+        method: &'static str,
+        scheme: Scheme,
+        protocol: Protocol,
+        status: Option<u16>,
+    },
+    Rpc {
+        status: Option<Code>,
+    },
 }
 
 /// All of a key that is small and copied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Fixed {
-    pub(super) active: ActiveKey,
-    protocol: Protocol,
-    status: Option<u16>,
+    pub(super) service: ServiceId,
+    pub(super) role: Role,
+    kind: Kind,
     error: Option<ErrorType>,
     /// Client: the port asked for, else the peer's.
     pub(super) port: Option<u16>,
@@ -102,32 +141,56 @@ pub(super) struct Key<'a> {
     pub(super) fixed: Fixed,
     /// Server: the route. Client: the address of the target.
     pub(super) target: Option<&'a str>,
+    /// Of a call.
+    pub(super) method: Option<&'a str>,
 }
 
 impl<'a> Key<'a> {
-    pub(super) fn new(exchange: &Exchange, service: ServiceId, target: &'a Target<'_>) -> Self {
+    pub(super) fn new(exchange: &'a Exchange, service: ServiceId, target: &'a Target<'_>) -> Self {
         let request = &exchange.request;
-        let scheme = request.scheme.as_deref();
         Self {
             fixed: Fixed {
-                active: ActiveKey::new(service, exchange.role, &request.method, scheme),
-                protocol: request.protocol,
-                status: exchange.status,
+                service,
+                role: exchange.role,
+                kind: match exchange.rpc {
+                    Some(Rpc { status }) => Kind::Rpc { status },
+                    None => Kind::Http {
+                        method: request.method.name(),
+                        scheme: Scheme::of(request.scheme.as_deref()),
+                        protocol: request.protocol,
+                        status: exchange.status,
+                    },
+                },
                 error: exchange.error,
                 port: target.port,
             },
             target: target.text.as_deref(),
+            method: exchange.rpc_method(),
+        }
+    }
+
+    /// It is one of calls.
+    pub(super) const fn is_rpc(&self) -> bool {
+        matches!(self.fixed.kind, Kind::Rpc { .. })
+    }
+
+    /// Series that the label set takes.
+    pub(super) const fn series(&self) -> usize {
+        match self.fixed.kind {
+            Kind::Http { .. } => SERIES_PER_SET,
+            Kind::Rpc { .. } => SERIES_PER_CALL_SET,
         }
     }
 
     pub(super) fn hash(&self, hasher: &impl BuildHasher) -> u64 {
-        hasher.hash_one((self.fixed, self.target))
+        hasher.hash_one((self.fixed, self.target, self.method))
     }
 
     pub(super) fn kept(self) -> OwnedKey {
         OwnedKey {
             fixed: self.fixed,
             target: self.target.map(Into::into),
+            method: self.method.map(Into::into),
         }
     }
 
@@ -136,26 +199,39 @@ impl<'a> Key<'a> {
     pub(super) fn labels(&self, service: &ServiceName, error_type: Option<&str>) -> Arc<str> {
         let mut labels = String::with_capacity(256);
         let fixed = &self.fixed;
-        fixed.active.push(&mut labels, service);
-        if let (Role::Server, Some(route)) = (fixed.active.role, self.target) {
-            push_label(&mut labels, "http_route", route);
+        push_service(&mut labels, service);
+        match fixed.kind {
+            Kind::Http { method, scheme, .. } => {
+                push_label(&mut labels, "http_request_method", method);
+                push_label(&mut labels, "url_scheme", scheme.as_str());
+                if let (Role::Server, Some(route)) = (fixed.role, self.target) {
+                    push_label(&mut labels, "http_route", route);
+                }
+            }
+            Kind::Rpc { .. } => {
+                push_label(&mut labels, "rpc_system_name", "grpc");
+                push_label(&mut labels, "rpc_method", self.method.unwrap_or_default());
+            }
         }
-        if let Some(status) = fixed.status {
-            push_label(
-                &mut labels,
-                "http_response_status_code",
-                &status.to_string(),
-            );
+        match fixed.kind {
+            Kind::Http { status, .. } => {
+                if let Some(status) = status {
+                    let status = status.to_string();
+                    push_label(&mut labels, "http_response_status_code", &status);
+                }
+            }
+            Kind::Rpc { status } => {
+                let status = status.map_or("unknown", Code::name);
+                push_label(&mut labels, "rpc_response_status_code", status);
+            }
         }
         if let Some(error_type) = error_type {
             push_label(&mut labels, "error_type", error_type);
         }
-        push_label(
-            &mut labels,
-            "network_protocol_version",
-            fixed.protocol.version(),
-        );
-        if let Role::Client = fixed.active.role {
+        if let Kind::Http { protocol, .. } = fixed.kind {
+            push_label(&mut labels, "network_protocol_version", protocol.version());
+        }
+        if let Role::Client = fixed.role {
             if let Some(address) = self.target {
                 push_label(&mut labels, "server_address", address);
             }
@@ -172,6 +248,7 @@ impl<'a> Key<'a> {
 pub(super) struct OwnedKey {
     fixed: Fixed,
     target: Option<Box<str>>,
+    method: Option<Box<str>>,
 }
 
 impl OwnedKey {
@@ -179,6 +256,7 @@ impl OwnedKey {
         Key {
             fixed: self.fixed,
             target: self.target.as_deref(),
+            method: self.method.as_deref(),
         }
     }
 }

@@ -10,6 +10,7 @@ pub(super) struct StoreMetrics {
     pub(super) series: Gauge,
     pub(super) overflow: Counter,
     pub(super) addresses: Counter,
+    pub(super) methods: Counter,
     pub(super) expired: Counter,
 }
 
@@ -34,6 +35,11 @@ impl StoreMetrics {
             "hark_server_addresses_beyond_limit",
             "Client exchanges whose server_address is other because their service has reached its number of addresses",
             self.addresses.clone(),
+        );
+        registry.register(
+            "hark_rpc_methods_beyond_limit",
+            "Calls whose rpc_method is other because their service has reached its number of methods",
+            self.methods.clone(),
         );
     }
 }

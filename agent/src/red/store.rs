@@ -5,11 +5,11 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::counts::{Counts, SERIES_PER_SET};
-use super::labels::{ActiveKey, Key, OVERFLOW, OwnedKey};
+use super::counts::Counts;
+use super::labels::{self, ActiveKey, Key, OVERFLOW, OwnedKey};
 use super::metrics::StoreMetrics;
 use super::services::{ServiceId, Services};
-use super::target::Target;
+use super::target::{OTHER_METHOD, Target};
 use crate::config::Metrics;
 use crate::exchange::{Exchange, Method, Role};
 use crate::identity::Service;
@@ -18,6 +18,10 @@ use hashbrown::HashTable;
 /// Different addresses and ports that one service's clients may go to by name; what is beyond is
 /// `other`. A crawler or a forward proxy would otherwise fill the table.
 pub(super) const ADDRESSES_PER_SERVICE: usize = 100;
+
+/// Different methods that one service's calls may have, by role; what is beyond is `other`. The
+/// method is anybody's to choose, until the server says that it does not implement it.
+pub(super) const METHODS_PER_SERVICE: usize = 200;
 
 /// Where a client went: name or address, and port.
 type Address = (Option<Box<str>>, Option<u16>);
@@ -64,14 +68,37 @@ struct Active {
 /// What one role's exchanges and active requests without a place of their own add up to.
 #[derive(Debug, Default)]
 struct Overflow {
-    counts: Counts,
-    active: i64,
+    http: Counts,
+    rpc: Counts,
+    requests: i64,
+    streams: i64,
+}
+
+impl Overflow {
+    const fn active(&mut self, what: labels::Active) -> &mut i64 {
+        match what {
+            labels::Active::Requests { .. } => &mut self.requests,
+            labels::Active::Streams => &mut self.streams,
+        }
+    }
+}
+
+/// Which metrics a line of a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Group {
+    /// Those of HTTP requests.
+    Http,
+    /// Those of calls.
+    Rpc,
+    /// Those of HTTP/2 streams.
+    Streams,
 }
 
 /// One label set on its way to a page.
 #[derive(Debug)]
 pub(super) struct Line<T> {
     pub(super) role: Role,
+    pub(super) group: Group,
     pub(super) labels: Arc<str>,
     pub(super) value: T,
 }
@@ -97,7 +124,10 @@ pub(super) struct Store {
     series: Vec<Option<Series>>,
     free: Vec<usize>,
     active: HashMap<ActiveKey, Active>,
+    /// Series that `series` hold.
+    held: usize,
     addresses: HashMap<ServiceId, HashSet<Address>>,
+    methods: HashMap<(ServiceId, Role), HashSet<Box<str>>>,
     server_overflow: Overflow,
     client_overflow: Overflow,
     metrics: StoreMetrics,
@@ -115,7 +145,9 @@ impl Store {
             series: Vec::new(),
             free: Vec::new(),
             active: HashMap::new(),
+            held: 0,
             addresses: HashMap::new(),
+            methods: HashMap::new(),
             server_overflow: Overflow::default(),
             client_overflow: Overflow::default(),
             metrics,
@@ -129,7 +161,34 @@ impl Store {
         method: &Method,
         scheme: Option<&str>,
     ) {
-        let key = ActiveKey::new(self.service(service), role, method, scheme);
+        let key = ActiveKey::requests(self.service(service), role, method, scheme);
+        self.one_more(key);
+    }
+
+    pub(super) fn stream_begun(&mut self, service: &Arc<Service>, role: Role) {
+        let key = ActiveKey::streams(self.service(service), role);
+        self.one_more(key);
+    }
+
+    /// What began in the overflow series ends there: an end whose own series has no request left
+    /// to end is one of those.
+    pub(super) fn ended(
+        &mut self,
+        service: &Arc<Service>,
+        role: Role,
+        method: &Method,
+        scheme: Option<&str>,
+    ) {
+        let key = ActiveKey::requests(self.service(service), role, method, scheme);
+        self.one_fewer(&key);
+    }
+
+    pub(super) fn stream_ended(&mut self, service: &Arc<Service>, role: Role) {
+        let key = ActiveKey::streams(self.service(service), role);
+        self.one_fewer(&key);
+    }
+
+    fn one_more(&mut self, key: ActiveKey) {
         let now = self.now;
         if let Some(active) = self.active.get_mut(&key) {
             active.count += 1;
@@ -138,7 +197,7 @@ impl Store {
         }
         let name = self.services.name(key.service);
         let Some(name) = name.filter(|_| self.held() < self.max_series) else {
-            self.overflow(role).active += 1;
+            *self.overflow(key.role).active(key.what) += 1;
             self.metrics.overflow.inc();
             return;
         };
@@ -151,25 +210,16 @@ impl Store {
         self.report_held();
     }
 
-    /// What began in the overflow series ends there: an end whose own series has no request left
-    /// to end is one of those.
-    pub(super) fn ended(
-        &mut self,
-        service: &Arc<Service>,
-        role: Role,
-        method: &Method,
-        scheme: Option<&str>,
-    ) {
-        let key = ActiveKey::new(self.service(service), role, method, scheme);
+    fn one_fewer(&mut self, key: &ActiveKey) {
         let now = self.now;
-        match self.active.get_mut(&key) {
+        match self.active.get_mut(key) {
             Some(active) if active.count > 0 => {
                 active.count -= 1;
                 active.used = Use::at(now);
             }
             _ => {
-                let overflow = self.overflow(role);
-                overflow.active = (overflow.active - 1).max(0);
+                let overflow = self.overflow(key.role).active(key.what);
+                *overflow = (*overflow - 1).max(0);
             }
         }
     }
@@ -182,23 +232,31 @@ impl Store {
     ) {
         let id = self.service(service);
         let target = Target::of(exchange, route);
-        let key = Key::new(exchange, id, &target);
+        let mut key = Key::new(exchange, id, &target);
         if let Some(place) = self.find(&key) {
             self.count(place, exchange);
             return;
         }
         let other = Target::other();
-        let (key, address) = match exchange.role {
-            Role::Server => (key, None),
+        let address = match exchange.role {
+            Role::Server => None,
             Role::Client => match self.admit(id, &target) {
-                Admission::Known => (key, None),
-                Admission::New(address) => (key, Some(address)),
+                Admission::Known => None,
+                Admission::New(address) => Some(address),
                 Admission::Refused => {
                     self.metrics.addresses.inc();
-                    (Key::new(exchange, id, &other), None)
+                    key = Key::new(exchange, id, &other);
+                    None
                 }
             },
         };
+        let method = key.method;
+        if let Some(method) = method
+            && !self.admits_method(id, exchange.role, method)
+        {
+            self.metrics.methods.inc();
+            key.method = Some(OTHER_METHOD);
+        }
         let place = match self.find(&key) {
             Some(place) => Some(place),
             None => self.insert(&key, exchange),
@@ -208,10 +266,20 @@ impl Store {
                 if let Some(address) = address {
                     self.addresses.entry(id).or_default().insert(address);
                 }
+                if let Some(method) = method.filter(|method| key.method == Some(method)) {
+                    let methods = self.methods.entry((id, exchange.role)).or_default();
+                    if !methods.contains(method) {
+                        methods.insert(method.into());
+                    }
+                }
                 self.count(place, exchange);
             }
             None => {
-                self.overflow(exchange.role).counts.observe(exchange);
+                let overflow = self.overflow(exchange.role);
+                match exchange.rpc {
+                    Some(_) => overflow.rpc.observe(exchange),
+                    None => overflow.http.observe(exchange),
+                }
                 self.metrics.overflow.inc();
             }
         }
@@ -238,7 +306,9 @@ impl Store {
             series,
             free,
             active,
+            held,
             addresses,
+            methods,
             metrics,
             ..
         } = self;
@@ -251,7 +321,7 @@ impl Store {
                 continue;
             };
             let key = key.as_key();
-            let service = key.fixed.active.service;
+            let service = key.fixed.service;
             if !over(*used, service) {
                 in_use.insert(service);
                 continue;
@@ -259,9 +329,11 @@ impl Store {
             if let Ok(entry) = index.find_entry(key.hash(hasher), |other| *other == place) {
                 entry.remove();
             }
+            let count = key.series();
             *slot = None;
             free.push(place);
-            expired += SERIES_PER_SET as u64;
+            *held -= count;
+            expired += count as u64;
         }
         active.retain(|key, active| {
             // A request that is under way keeps its series, gone or not.
@@ -275,6 +347,7 @@ impl Store {
         });
         services.retain(|id| in_use.contains(&id));
         addresses.retain(|id, _| services.name(*id).is_some());
+        methods.retain(|(id, _), _| services.name(*id).is_some());
         if expired > 0 {
             metrics.expired.inc_by(expired);
             self.report_held();
@@ -290,8 +363,14 @@ impl Store {
         let end = self.series.len().min(snapshot.next + COPY_PART);
         for series in self.series[snapshot.next..end].iter_mut().flatten() {
             series.used.scraped = true;
+            let key = series.key.as_key();
             snapshot.counts.push(Line {
-                role: series.key.as_key().fixed.active.role,
+                role: key.fixed.role,
+                group: if key.is_rpc() {
+                    Group::Rpc
+                } else {
+                    Group::Http
+                },
                 labels: Arc::clone(&series.labels),
                 value: series.counts.clone(),
             });
@@ -304,6 +383,10 @@ impl Store {
             active.used.scraped = true;
             snapshot.active.push(Line {
                 role: key.role,
+                group: match key.what {
+                    labels::Active::Requests { .. } => Group::Http,
+                    labels::Active::Streams => Group::Streams,
+                },
                 labels: Arc::clone(&active.labels),
                 value: active.count,
             });
@@ -312,19 +395,28 @@ impl Store {
             (Role::Server, &self.server_overflow),
             (Role::Client, &self.client_overflow),
         ] {
-            if !overflow.counts.duration.is_empty() {
-                snapshot.counts.push(Line {
-                    role,
-                    labels: OVERFLOW.into(),
-                    value: overflow.counts.clone(),
-                });
+            for (group, counts) in [(Group::Http, &overflow.http), (Group::Rpc, &overflow.rpc)] {
+                if !counts.duration.is_empty() {
+                    snapshot.counts.push(Line {
+                        role,
+                        group,
+                        labels: OVERFLOW.into(),
+                        value: counts.clone(),
+                    });
+                }
             }
-            if overflow.active > 0 {
-                snapshot.active.push(Line {
-                    role,
-                    labels: OVERFLOW.into(),
-                    value: overflow.active,
-                });
+            for (group, active) in [
+                (Group::Http, overflow.requests),
+                (Group::Streams, overflow.streams),
+            ] {
+                if active > 0 {
+                    snapshot.active.push(Line {
+                        role,
+                        group,
+                        labels: OVERFLOW.into(),
+                        value: active,
+                    });
+                }
             }
         }
         false
@@ -348,10 +440,10 @@ impl Store {
     }
 
     fn insert(&mut self, key: &Key<'_>, exchange: &Exchange) -> Option<usize> {
-        if self.held() + SERIES_PER_SET > self.max_series {
+        if self.held() + key.series() > self.max_series {
             return None;
         }
-        let name = self.services.name(key.fixed.active.service)?;
+        let name = self.services.name(key.fixed.service)?;
         let series = Series {
             key: key.kept(),
             labels: key.labels(name, exchange.error_type().as_deref()),
@@ -379,6 +471,7 @@ impl Store {
                 .as_ref()
                 .map_or(0, |series| series.key.as_key().hash(hasher))
         });
+        self.held += key.series();
         self.report_held();
         Some(place)
     }
@@ -400,6 +493,13 @@ impl Store {
         }
     }
 
+    /// Whether a call of the service may go by the name of its method.
+    fn admits_method(&self, service: ServiceId, role: Role, method: &str) -> bool {
+        self.methods
+            .get(&(service, role))
+            .is_none_or(|known| known.contains(method) || known.len() < METHODS_PER_SERVICE)
+    }
+
     const fn overflow(&mut self, role: Role) -> &mut Overflow {
         match role {
             Role::Server => &mut self.server_overflow,
@@ -409,13 +509,16 @@ impl Store {
 
     /// Series held, without the overflow series.
     fn held(&self) -> usize {
-        self.index.len() * SERIES_PER_SET + self.active.len()
+        self.held + self.active.len()
     }
 
     /// Whether nothing at all is remembered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.held() == 0 && self.addresses.is_empty() && self.services.is_empty()
+        self.held() == 0
+            && self.addresses.is_empty()
+            && self.methods.is_empty()
+            && self.services.is_empty()
     }
 
     fn report_held(&self) {

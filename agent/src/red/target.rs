@@ -7,6 +7,9 @@ use crate::exchange::{Exchange, Role};
 /// Longest host, in bytes: that of a domain name (RFC 1035 §2.3.4). A longer one is none.
 const LONGEST_HOST: usize = 255;
 
+/// Method of a call that found no room among its service's methods.
+pub(super) const OTHER_METHOD: &str = "other";
+
 /// Address of a client's target that found no room among its service's addresses, or cannot be one.
 pub(super) const OTHER_ADDRESS: &str = "other";
 

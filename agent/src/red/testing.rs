@@ -42,6 +42,7 @@ pub(crate) fn exchange(role: Role) -> Exchange {
             content_length: None,
             context: None,
         },
+        rpc: None,
         status: Some(200),
         error: None,
         start_ns: 1_000_000_000,

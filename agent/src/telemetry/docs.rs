@@ -20,7 +20,7 @@ use super::testing::{page as rendered, parse};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::config::docs::{REGENERATE, assert_current};
-use crate::exchange::{ErrorType, Role};
+use crate::exchange::{ErrorType, Role, Rpc};
 use crate::identity::Service;
 use crate::kernel::telemetry::{self as kernel, Source};
 use crate::otlp::{Exporter, OtlpConfig};
@@ -28,6 +28,7 @@ use crate::pipeline::Pipeline;
 use crate::red::Red;
 use crate::red::testing::{exchange, service};
 use crate::resources;
+use crate::rpc::Code;
 
 /// What a label says.
 struct Label {
@@ -60,12 +61,17 @@ const LABELS: &[Label] = &[
         "error_type",
         "Why the request failed: the status (5xx for a server, 4xx and 5xx for a client), or \
          `connection_reset`, `connection_closed` (by the peer), `connection_aborted` (by the \
-         process itself), `timeout`, `_OTHER`. Absent if it did not fail.",
+         process itself), `timeout`, `_OTHER`; of an HTTP/2 stream `stream_reset:CANCEL` (by the \
+         peer), `stream_aborted:CANCEL` (by the process itself), with the error code's name behind \
+         the colon, `stream_unprocessed` (GOAWAY). For a call, the status. Absent if it did not \
+         fail.",
     ),
+    closed("field", "The field that could not be read."),
     open("hook", "The kernel program."),
     open(
         "http_request_method",
-        "The method; `_OTHER` for one that is not among the nine of the convention.",
+        "The method; `_OTHER` for one that is not among the nine of the convention, `unknown` for \
+         one that HTTP/2 sent by reference to a header that was not heard.",
     ),
     open(
         "http_response_status_code",
@@ -78,14 +84,23 @@ const LABELS: &[Label] = &[
     ),
     open("collector", "The group of metrics."),
     closed("limit", "The limit that was reached."),
-    open(
-        "network_protocol_version",
-        "Version of HTTP in the request line.",
-    ),
+    open("network_protocol_version", "Version of HTTP."),
     closed("outcome", "How the lookup ended."),
     closed("protocol", "What was recognised."),
     closed("reason", "Why."),
     closed("role", "The end that was observed."),
+    open(
+        "rpc_method",
+        "`package.Service/Method`; `_OTHER` for what the server does not implement or what is \
+         spelled otherwise, `unknown` where it could not be read, `other` past 200 methods per \
+         service.",
+    ),
+    open(
+        "rpc_response_status_code",
+        "Name of the gRPC status: what was sent, else what stands for it (by HTTP status or HTTP/2 \
+         error code); `unknown` where it could not be read.",
+    ),
+    open("rpc_system_name", "`grpc`."),
     open(
         "server_address",
         "The host that was asked for; `other` past the limit of addresses per service.",
@@ -208,9 +223,16 @@ fn requests() -> BTreeMap<String, Family> {
         let mut cut = whole.clone();
         cut.error = Some(ErrorType::ConnectionReset);
         red.observe(&cut, &service, Some("/orders/{id}"));
+        red.stream_begun(&service, role);
+        let mut call = whole.clone();
+        call.rpc = Some(Rpc {
+            status: Some(Code::Internal),
+        });
+        red.observe(&call, &service, None);
     }
+    let own = itself();
     let mut families = families(&telemetry);
-    families.retain(|name, _| name.contains("http_server_") || name.contains("http_client_"));
+    families.retain(|name, _| !own.contains_key(name));
     for family in families.values_mut() {
         family.source = "heard on sockets";
     }
@@ -278,7 +300,7 @@ fn page() -> String {
     let mut parts = vec![(
         "Requests",
         "Every request that a process of the host serves (`server`) or sends (`client`). The \
-             names,\nlabels and buckets are those of OpenTelemetry's HTTP conventions, with .0005, \
+             names,\nlabels and buckets are those of OpenTelemetry's conventions for HTTP and RPC, with .0005, \
              .001 and .0025 s\nas further buckets. A request is counted when it ends. Series of \
              services without a living\nprocess expire (`metrics.expire_after`). Past the limit of \
              series (`metrics.max_series`) what\nis new goes to one series with the label \

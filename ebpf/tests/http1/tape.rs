@@ -4,10 +4,14 @@ use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 
 use hark_common::counter::Counter;
-use hark_common::socket::{AbortRecord, RecordHeader, RecordKind, RequestRecord, ResponseRecord};
-use hark_ebpf::classify::{conclude, counted_in_body, end_of_stream, gap_before, look, tcp_state};
+use hark_common::socket::{
+    AbortRecord, RecordHeader, RecordKind, RequestRecord, ResponseRecord, Task,
+};
+use hark_ebpf::classify::{
+    End, conclude, counted_in_body, end_of_stream, gap_before, is_for_http2, look, tcp_state,
+};
 use hark_ebpf::env::Env;
-use hark_ebpf::exchange::{Scratch, SocketState, verdict};
+use hark_ebpf::exchange::{Scratch, SocketState, close, verdict};
 use hark_ebpf::walk::{STEPS, Step, gap, step};
 
 pub use hark_ebpf::exchange::{RX, TX};
@@ -72,7 +76,7 @@ impl Env for World {
         true
     }
 
-    fn describe(&mut self, _: &mut RequestRecord, _: &mut u64) {}
+    fn describe(&mut self, _: &mut Task, _: &mut u64) {}
 
     fn count(&mut self, counter: Counter, n: u64) {
         *self.counters.entry(counter as u32).or_default() += n;
@@ -147,7 +151,7 @@ impl Tape {
         }
         let sequence = &mut sequence[usize::from(direction)];
         *sequence = sequence.wrapping_add(moved as u32);
-        if !look(state, direction) {
+        if is_for_http2(state) || !look(state, direction) {
             return;
         }
         *now += 1;
@@ -186,7 +190,8 @@ impl Tape {
         self.scratch.event.now = self.now;
         self.scratch.event.socket = 7;
         if self.state.verdict == verdict::HTTP1 {
-            end_of_stream(&mut self.world, &mut self.state, &mut self.scratch, false);
+            let end = end_of_stream(&self.state, false);
+            self.end(end);
         }
     }
 
@@ -196,14 +201,19 @@ impl Tape {
         self.scratch.event.now = self.now;
         self.scratch.event.socket = 7;
         if self.state.verdict == verdict::HTTP1 {
-            tcp_state(
+            let end = tcp_state(&mut self.state, old, new, errno, true);
+            self.end(end);
+        }
+    }
+
+    fn end(&mut self, end: Option<End>) {
+        if let Some((reason, errno)) = end {
+            close(
                 &mut self.world,
                 &mut self.state,
                 &mut self.scratch,
-                old,
-                new,
+                reason,
                 errno,
-                true,
             );
         }
     }

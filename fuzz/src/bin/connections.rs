@@ -66,6 +66,7 @@ impl Account {
                 task,
                 method,
                 scheme,
+                protocol: _,
             } => {
                 let what = (role, method.clone(), scheme.map(Into::into));
                 assert_eq!(self.open.insert(task.tid, what), None, "begun twice");
@@ -81,6 +82,7 @@ impl Account {
                 task,
                 method,
                 scheme,
+                protocol: _,
                 reason,
             } => {
                 let what = (role, method.clone(), scheme.map(Into::into));

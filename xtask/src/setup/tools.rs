@@ -53,6 +53,14 @@ const TOOLS: &[Tool] = &[
         ..tool("apache2-utils", &["ab"], "load, one connection per request")
     },
     Tool {
+        needs: &[Need::Test],
+        ..tool("nghttp2-client", &["h2load"], "load over HTTP/2")
+    },
+    Tool {
+        needs: &[Need::Test],
+        ..tool("nghttp2-server", &["nghttpd"], "a server of HTTP/2")
+    },
+    Tool {
         needs: &[Need::Test, Need::Demo],
         ..tool("curl", &["curl"], "a client that people use")
     },

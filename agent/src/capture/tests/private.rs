@@ -1,5 +1,6 @@
 //! What must not be in a file.
 
+use hark_common::http2::{Http2Direction, Http2Record};
 use hark_common::socket::{HEAD_CHUNK, ProcessRecord};
 
 use super::*;
@@ -204,6 +205,35 @@ fn command_lines_keep_only_the_program() {
         // Raw is raw.
         assert_eq!(read(&written(false, &[bytes.clone()])).unwrap().1, [bytes]);
     }
+}
+
+/// A header block cannot be told apart into names and values without all the blocks before it.
+#[test]
+fn frames_of_http2_stay_out() {
+    let mut record = Vec::new();
+    encode(
+        &Record::Http2 {
+            role: Some(Role::Server),
+            direction: Http2Direction::Received,
+            local: Endpoint::Unix,
+            peer: Endpoint::Unix,
+            record: Http2Record {
+                local: UNIX,
+                peer: UNIX,
+                ..Http2Record::default()
+            },
+            frames: b"\0\0\x09\x01\x05\0\0\0\x01\x0f\x08\x07hunter2",
+        },
+        &mut record,
+    );
+    let mut writer = Writer::new(Vec::new(), &header(true), u64::MAX).unwrap();
+    assert_eq!(writer.write(&record).unwrap(), Recorded::Private);
+    assert!(!contains(&writer.finish().unwrap(), "hunter2"));
+    // Raw is raw.
+    assert_eq!(
+        read(&written(false, &[record.clone()])).unwrap().1,
+        [record]
+    );
 }
 
 proptest! {

@@ -184,6 +184,7 @@ impl Model {
                     content_length,
                     context: one_byte_context(b"a"),
                 },
+                rpc: None,
                 status: None,
                 error: None,
                 start_ns: self.clock,

@@ -33,6 +33,7 @@ fn answered(index: u32, status: u16) -> Exchange {
             content_length: None,
             context: None,
         },
+        rpc: None,
         status: Some(status),
         error: None,
         start_ns: 1000 + u64::from(index),

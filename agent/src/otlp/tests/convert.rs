@@ -10,6 +10,7 @@ use crate::exchange::ErrorType;
 use crate::otlp::convert::request;
 use crate::otlp::resource::Host;
 use crate::otlp::span::Span;
+use crate::rpc::Code;
 
 type Attribute = (String, Option<AnyValue>);
 
@@ -127,6 +128,55 @@ fn a_client_span_that_got_no_answer_over_a_unix_socket() {
             text("url.path", "/orders/7"),
             text("url.scheme", "http"),
         ]
+    );
+}
+
+/// A call is one span, that of the call.
+#[test]
+fn a_span_of_a_call() {
+    let mut exchange = exchange(Role::Server);
+    exchange.request.method = Method::Post;
+    exchange.request.protocol = exchange::Protocol::Http2;
+    exchange.request.path = "/shop.Orders/Get".into();
+    exchange.rpc = Some(exchange::Rpc {
+        status: Some(Code::DataLoss),
+    });
+    let span = convert(&exchange, None);
+    assert_eq!(span.name, "shop.Orders/Get");
+    assert_eq!(span.status.unwrap().code(), StatusCode::Error);
+    let found = attributes(&exchange, None);
+    for expected in [
+        text("rpc.system.name", "grpc"),
+        text("rpc.method", "shop.Orders/Get"),
+        text("rpc.response.status_code", "DATA_LOSS"),
+        text("error.type", "DATA_LOSS"),
+        text("network.protocol.version", "2"),
+    ] {
+        assert!(found.contains(&expected), "{expected:?} not in {found:?}");
+    }
+    assert!(
+        !found
+            .iter()
+            .any(|(key, _)| key.starts_with("http.") || key.starts_with("url."))
+    );
+    exchange.rpc = Some(exchange::Rpc {
+        status: Some(Code::Unimplemented),
+    });
+    assert_eq!(convert(&exchange, None).name, "grpc");
+    let found = attributes(&exchange, None);
+    assert!(found.contains(&text("rpc.method", "_OTHER")));
+    assert!(found.contains(&text("rpc.method_original", "shop.Orders/Get")));
+    exchange.rpc = Some(exchange::Rpc {
+        status: Some(Code::NotFound),
+    });
+    assert_eq!(
+        convert(&exchange, None).status.unwrap().code(),
+        StatusCode::Unset
+    );
+    exchange.role = Role::Client;
+    assert_eq!(
+        convert(&exchange, None).status.unwrap().code(),
+        StatusCode::Error
     );
 }
 

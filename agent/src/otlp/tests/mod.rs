@@ -71,6 +71,7 @@ fn exchange(role: Role) -> Exchange {
             content_length: None,
             context: None,
         },
+        rpc: None,
         status: Some(200),
         error: None,
         start_ns: 5_000_000_000,

@@ -1,0 +1,177 @@
+//! HTTP/2 (RFC 9113), and gRPC over it: frames to exchanges, one per stream.
+//!
+//! The kernel side has followed the frames and left out what nobody needs
+//! ([`hark_common::http2`]). Here they are put together again, header blocks are decoded, and each
+//! stream becomes an [`Exchange`](crate::exchange::Exchange), in either role, with any number of
+//! them under way. Server push is not an exchange: nobody asked.
+//!
+//! Records can be missing: the agent may have started in the middle of a connection, a ring buffer
+//! may have been full, a header block may be too long to be handed over. The rules:
+//!
+//! - A header that refers to something that was not heard is *unknown*, never guessed
+//!   ([`hpack`]). Rate and duration do not depend on it; the status mostly does not either, for the
+//!   usual ones are never sent by reference to an earlier block.
+//! - After a record that is missing, the streams under way on its connection are not reported,
+//!   for their end may have been in it. They are counted under `hark_exchanges_unmatched_total`;
+//!   streams that begin later are reported.
+//! - Whether a stream is gRPC is settled by a header that says so (`content-type`, or one that only
+//!   gRPC has). If none can be read, the stream is reported as the HTTP that it is, and counted
+//!   under `hark_http2_fields_unknown_total`.
+//!
+//! Everything is bounded: connections, streams under way on one and in all, and the memory for
+//! tables and for frames that are not whole. At the limit, the connection that was quiet the longest
+//! is forgotten; if it speaks again, it is one that was joined in the middle.
+
+mod connection;
+mod counters;
+mod fields;
+mod frame;
+pub mod hpack;
+mod reader;
+mod stream;
+
+pub use connection::STREAM_LIMIT;
+pub use counters::{Counters, TableLoss, UnknownField};
+
+use hark_common::http2::{Http2Direction, Http2EndRecord, Http2Record};
+use hark_common::socket::AbortReason;
+use lru::LruCache;
+
+use crate::connection::{DropReason, Event};
+use crate::exchange::{Endpoint, Role};
+use crate::http1::HeadParser;
+use connection::{Connection, Shared};
+use fields::Fields;
+use hpack::Scratch;
+
+/// Memory for header tables, frames and blocks that are not whole, and streams under way, over all
+/// connections, in bytes.
+pub const WEIGHT_LIMIT: usize = 32 << 20;
+
+/// All HTTP/2 connections.
+pub struct Connections {
+    /// By socket cookie.
+    table: LruCache<u64, Connection>,
+    max_connections: usize,
+    /// Sum of [`Connection::weight`].
+    weight: usize,
+    shared: Shared,
+}
+
+/// A part of one direction of a connection, as [`crate::record::Record::Http2`] has it.
+#[derive(Clone, Copy, Debug)]
+pub struct Part<'a> {
+    /// Which end this is, if that is known.
+    pub role: Option<Role>,
+    /// Which way the bytes moved.
+    pub direction: Http2Direction,
+    /// This end of the connection.
+    pub local: Endpoint,
+    /// The other end.
+    pub peer: Endpoint,
+    /// The record.
+    pub record: &'a Http2Record,
+    /// The bytes.
+    pub frames: &'a [u8],
+}
+
+impl Connections {
+    /// An empty table for at most `max_connections` connections (at least one) and
+    /// [`WEIGHT_LIMIT`] bytes. Exchanges are counted by `exchanges`, the rest by `counters`.
+    #[must_use]
+    pub fn new(
+        max_connections: usize,
+        parser: HeadParser,
+        exchanges: crate::connection::Counters,
+        counters: Counters,
+    ) -> Self {
+        Self {
+            table: LruCache::unbounded(),
+            max_connections: max_connections.max(1),
+            weight: 0,
+            shared: Shared {
+                parser,
+                fields: Fields::default(),
+                scratch: Scratch::default(),
+                exchanges,
+                counters,
+            },
+        }
+    }
+
+    /// Takes a part of a connection in, and hands what came of it to `sink`.
+    pub fn part(&mut self, part: &Part<'_>, sink: &mut impl FnMut(Event<'_>)) {
+        let socket = part.record.header.socket;
+        if let Some(connection) = self.table.get_mut(&socket) {
+            self.weight -= connection.weight();
+        }
+        let connection = self.table.get_or_insert_mut(socket, || {
+            Connection::new(part.record, part.local, part.peer)
+        });
+        connection.record(
+            part.role,
+            part.direction,
+            part.record,
+            part.frames,
+            &mut self.shared,
+            sink,
+        );
+        self.weight += connection.weight();
+        while self.table.len() > self.max_connections || self.weight > WEIGHT_LIMIT {
+            if !self.drop_quietest(DropReason::TableFull, sink) {
+                break;
+            }
+        }
+        self.shared.counters.connections(self.table.len());
+    }
+
+    /// A connection has ended.
+    pub fn end(
+        &mut self,
+        reason: AbortReason,
+        record: &Http2EndRecord,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        if let Some(connection) = self.table.pop(&record.header.socket) {
+            self.weight -= connection.weight();
+            connection.end(reason, record, &self.shared, sink);
+        }
+        self.shared.counters.connections(self.table.len());
+    }
+
+    /// Drops what is under way, at the end of the agent or of a capture file.
+    pub fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        while self.drop_quietest(DropReason::Shutdown, sink) {}
+        self.shared.counters.connections(0);
+    }
+
+    /// Connections that are followed.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.table.len()
+    }
+
+    /// No connection is followed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.table.is_empty()
+    }
+
+    /// Memory by the count of [`WEIGHT_LIMIT`], in bytes.
+    #[must_use]
+    pub const fn weight(&self) -> usize {
+        self.weight
+    }
+
+    fn drop_quietest(&mut self, reason: DropReason, sink: &mut impl FnMut(Event<'_>)) -> bool {
+        let Some((_, mut connection)) = self.table.pop_lru() else {
+            return false;
+        };
+        self.weight -= connection.weight();
+        connection.drop_all(reason, &self.shared, sink);
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;

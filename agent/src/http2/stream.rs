@@ -1,0 +1,230 @@
+//! A stream under way: a request that waits for the end of its response.
+
+use hark_common::socket::Task;
+
+use super::counters::{Counters, UnknownField};
+use super::fields::{Fields, GrpcStatus};
+use crate::connection::{DropReason, Event};
+use crate::exchange::{Endpoint, ErrorCode, ErrorType, Exchange, Method, Request, Role, Rpc};
+use crate::rpc::Code;
+
+/// How long before its deadline a call that is cancelled still counts as one whose deadline has
+/// passed: the hundredth part of the time it had, for `grpc-timeout` is rounded, and a millisecond,
+/// for it was written before it was sent.
+const fn deadline_slack_ns(timeout_ns: u64) -> u64 {
+    timeout_ns / 100 + 1_000_000
+}
+
+/// Where a connection is, which every exchange on it says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place {
+    pub(super) role: Role,
+    pub(super) socket: u64,
+    pub(super) local: Endpoint,
+    pub(super) peer: Endpoint,
+}
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct End {
+    /// When, ns.
+    pub(super) at_ns: u64,
+    /// Why there is no whole response.
+    pub(super) error: Option<ErrorType>,
+}
+
+/// A request, and what has come of its response.
+#[derive(Debug)]
+pub(super) struct Stream {
+    task: Task,
+    start_ns: u64,
+    request: Request,
+    /// `None` while no header has told.
+    grpc: Option<bool>,
+    timeout_ns: Option<u64>,
+    request_ended: bool,
+    /// When the first byte of the final response moved, ns.
+    responded_ns: Option<u64>,
+    status: Option<u16>,
+    grpc_status: GrpcStatus,
+    request_bytes: u64,
+    response_bytes: u64,
+}
+
+impl Stream {
+    /// A request whose head is `fields`.
+    pub(super) fn new(
+        task: Task,
+        start_ns: u64,
+        request: Request,
+        fields: &Fields,
+        end_stream: bool,
+    ) -> Self {
+        Self {
+            task,
+            start_ns,
+            request,
+            grpc: fields.is_grpc(),
+            timeout_ns: fields.timeout_ns(),
+            request_ended: end_stream,
+            responded_ns: None,
+            status: None,
+            grpc_status: GrpcStatus::Absent,
+            request_bytes: 0,
+            response_bytes: 0,
+        }
+    }
+
+    pub(super) fn begun(&self, role: Role) -> Event<'_> {
+        let Request {
+            method, protocol, ..
+        } = &self.request;
+        Event::Begun {
+            role,
+            task: &self.task,
+            method,
+            scheme: self.request.scheme.as_deref(),
+            protocol: *protocol,
+        }
+    }
+
+    pub(super) fn dropped(&self, role: Role, reason: DropReason) -> Event<'_> {
+        let Request {
+            method, protocol, ..
+        } = &self.request;
+        Event::Dropped {
+            role,
+            task: &self.task,
+            method,
+            scheme: self.request.scheme.as_deref(),
+            protocol: *protocol,
+            reason,
+        }
+    }
+
+    /// The request has ended.
+    pub(super) const fn request_ended(&mut self) {
+        self.request_ended = true;
+    }
+
+    pub(super) const fn request_data(&mut self, bytes: u64) {
+        self.request_bytes = self.request_bytes.saturating_add(bytes);
+    }
+
+    pub(super) const fn response_data(&mut self, bytes: u64) {
+        self.response_bytes = self.response_bytes.saturating_add(bytes);
+    }
+
+    /// A header block of the response: an informational one, the final one, or the trailers.
+    pub(super) fn response_block(&mut self, fields: &Fields, first_ns: u64, end_stream: bool) {
+        let status = fields.status();
+        let informational = status.flatten().is_some_and(|status| status < 200);
+        if informational && !end_stream {
+            return;
+        }
+        let is_head = match (status, self.responded_ns) {
+            (Some(_), _) | (None, None) => true,
+            // Only an end may follow the head (RFC 9113 §8.1): what looked like it was
+            // informational.
+            (None, Some(_)) => !end_stream,
+        };
+        if is_head {
+            self.responded_ns = Some(first_ns);
+            self.status = status.flatten();
+        }
+        if self.grpc.is_none() {
+            self.grpc = fields.is_grpc().filter(|grpc| *grpc || is_head);
+        }
+        if end_stream || fields.grpc_status() != GrpcStatus::Unknown {
+            self.grpc_status = fields.grpc_status();
+        }
+    }
+
+    /// The exchange.
+    pub(super) fn ended(self, index: u32, place: Place, end: End, counters: &Counters) -> Exchange {
+        let Place {
+            role,
+            socket,
+            local,
+            peer,
+        } = place;
+        self.count_unknown(end, counters);
+        let rpc = (self.grpc == Some(true)).then(|| Rpc {
+            status: self.rpc_status(role, end),
+        });
+        Exchange {
+            role,
+            socket,
+            index,
+            task: self.task,
+            local,
+            peer,
+            request: self.request,
+            rpc,
+            status: self.status,
+            error: end.error,
+            start_ns: self.start_ns,
+            first_response_ns: self.responded_ns,
+            end_ns: end.at_ns.max(self.start_ns),
+            request_body_bytes: self.request_ended.then_some(self.request_bytes),
+            response_body_bytes: self.response_bytes,
+        }
+    }
+
+    /// Whether its response has begun.
+    pub(super) const fn has_response(&self) -> bool {
+        self.responded_ns.is_some()
+    }
+
+    fn count_unknown(&self, end: End, counters: &Counters) {
+        if self.request.method == Method::Unknown {
+            counters.unknown(UnknownField::Method);
+        }
+        if self.request.path.is_empty() && self.request.method != Method::Connect {
+            counters.unknown(UnknownField::Path);
+        }
+        if self.grpc.is_none() {
+            counters.unknown(UnknownField::ContentType);
+        }
+        if self.status.is_none() && end.error.is_none() {
+            counters.unknown(UnknownField::Status);
+        }
+        if self.grpc == Some(true) && self.grpc_status == GrpcStatus::Unknown {
+            counters.unknown(UnknownField::GrpcStatus);
+        }
+    }
+
+    /// The status of the call, or what stands for it; see [`crate::rpc`].
+    fn rpc_status(&self, role: Role, end: End) -> Option<Code> {
+        if let GrpcStatus::Code(code) = self.grpc_status {
+            return Some(code);
+        }
+        match end.error {
+            Some(ErrorType::StreamReset(code)) => Some(self.reset(code, role == Role::Server, end)),
+            Some(ErrorType::StreamAborted(code)) => {
+                Some(self.reset(code, role == Role::Client, end))
+            }
+            Some(ErrorType::StreamUnprocessed) => Some(Code::Unavailable),
+            Some(_) => Some(Code::from_connection_loss(role)),
+            None if self.grpc_status == GrpcStatus::Unknown => None,
+            None => match self.status {
+                Some(status) => Some(Code::from_http(status)),
+                None => None,
+            },
+        }
+    }
+
+    /// A client gives a call up by the same code when its user does and when its deadline passes;
+    /// the time tells which.
+    fn reset(&self, code: ErrorCode, by_client: bool, end: End) -> Code {
+        let took = end.at_ns.saturating_sub(self.start_ns);
+        let late = self
+            .timeout_ns
+            .is_some_and(|timeout| took.saturating_add(deadline_slack_ns(timeout)) >= timeout);
+        if code == ErrorCode::Cancel && by_client && late {
+            Code::DeadlineExceeded
+        } else {
+            Code::from_reset(code)
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! gRPC.
+
+use super::wire::*;
+use super::*;
+
+fn call(wire: &mut Wire, stream: u32, more: &[(&str, &str)]) {
+    let mut fields = vec![
+        (":method", "POST"),
+        (":scheme", "http"),
+        (":path", "/shop.Orders/Get"),
+        (":authority", "orders:50051"),
+        ("te", "trailers"),
+        ("content-type", "application/grpc"),
+    ];
+    fields.extend(more);
+    wire.request(stream, 0, &fields);
+    wire.moved(Side::Requests, &data(stream, 12, END_STREAM));
+}
+
+const HEAD: &[(&str, &str)] = &[(":status", "200"), ("content-type", "application/grpc")];
+
+fn answered(trailers: &[(&str, &str)]) -> Exchange {
+    let mut wire = Wire::new(Role::Server);
+    call(&mut wire, 1, &[]);
+    wire.response(1, 0, HEAD);
+    wire.moved(Side::Responses, &data(1, 10, 0));
+    wire.response(1, END_STREAM, trailers);
+    wire.only()
+}
+
+fn status(exchange: &Exchange) -> Option<Code> {
+    exchange.rpc.expect("it is a call").status
+}
+
+#[test]
+fn the_status_is_in_the_trailers() {
+    let ok = answered(&[("grpc-status", "0")]);
+    assert_eq!(status(&ok), Some(Code::Ok));
+    assert_eq!(ok.rpc_method(), Some("shop.Orders/Get"));
+    assert_eq!((ok.error, ok.error_type()), (None, None));
+    assert_eq!(ok.request_body_bytes, Some(12));
+    assert_eq!(
+        status(&answered(&[("grpc-status", "5")])),
+        Some(Code::NotFound)
+    );
+    assert_eq!(
+        status(&answered(&[("grpc-status", "x")])),
+        Some(Code::Unknown)
+    );
+    let none = answered(&[("other", "1")]);
+    assert_eq!(status(&none), Some(Code::Unknown), "there is none");
+    assert_eq!(none.error_type().as_deref(), Some("UNKNOWN"));
+}
+
+#[test]
+fn a_response_may_be_trailers_only() {
+    let mut wire = Wire::new(Role::Client);
+    call(&mut wire, 1, &[]);
+    wire.response(
+        1,
+        END_STREAM,
+        &[
+            (":status", "200"),
+            ("content-type", "application/grpc"),
+            ("grpc-status", "12"),
+        ],
+    );
+    let exchange = wire.only();
+    assert_eq!(status(&exchange), Some(Code::Unimplemented));
+    assert_eq!(
+        exchange.rpc_method(),
+        Some("_OTHER"),
+        "no method of this server"
+    );
+    assert_eq!(exchange.error_type().as_deref(), Some("UNIMPLEMENTED"));
+}
+
+#[test]
+fn without_a_status_the_one_of_http_counts() {
+    for (http, code) in [
+        ("200", Code::Unknown),
+        ("401", Code::Unauthenticated),
+        ("404", Code::Unimplemented),
+        ("418", Code::Unknown),
+        ("503", Code::Unavailable),
+    ] {
+        let mut wire = Wire::new(Role::Client);
+        call(&mut wire, 1, &[]);
+        wire.response(1, 0, &[(":status", http), ("content-type", "text/html")]);
+        wire.moved(Side::Responses, &data(1, 100, END_STREAM));
+        let exchange = wire.only();
+        assert_eq!(status(&exchange), Some(code), "{http}");
+        assert_eq!(exchange.error_type().as_deref(), Some(code.name()));
+    }
+}
+
+#[test]
+fn what_is_an_error_depends_on_the_end() {
+    for (code, server, client) in [
+        ("0", None, None),
+        ("5", None, Some("NOT_FOUND")),
+        ("13", Some("INTERNAL"), Some("INTERNAL")),
+        ("1", None, Some("CANCELLED")),
+    ] {
+        let mut exchange = answered(&[("grpc-status", code)]);
+        assert_eq!(exchange.error_type().as_deref(), server, "{code}");
+        exchange.role = Role::Client;
+        assert_eq!(exchange.error_type().as_deref(), client, "{code}");
+    }
+}
+
+fn given_up(role: Role, after_ns: u64, code: u32, timeout: &str) -> Exchange {
+    let mut wire = Wire::new(role);
+    call(&mut wire, 1, &[("grpc-timeout", timeout)]);
+    wire.now += after_ns;
+    wire.moved(Side::Requests, &reset(1, code));
+    wire.only()
+}
+
+/// The wire has one code for both; the time tells which.
+#[test]
+fn a_call_is_cancelled_or_its_deadline_has_passed() {
+    let early = given_up(Role::Client, 500_000_000, 8, "1S");
+    assert_eq!(status(&early), Some(Code::Cancelled));
+    assert_eq!(early.error_type().as_deref(), Some("stream_aborted:CANCEL"));
+    let late = given_up(Role::Client, 1_000_000_000, 8, "1S");
+    assert_eq!(status(&late), Some(Code::DeadlineExceeded));
+    let served = given_up(Role::Server, 500_000_000, 8, "1S");
+    assert_eq!(status(&served), Some(Code::Cancelled));
+    assert_eq!(served.error_type(), None, "no error of the server");
+    let other = given_up(Role::Server, 2_000_000_000, 11, "1S");
+    assert_eq!(status(&other), Some(Code::ResourceExhausted));
+}
+
+#[test]
+fn a_lost_connection_has_a_status_for_each_end() {
+    for (role, code) in [
+        (Role::Server, Code::Cancelled),
+        (Role::Client, Code::Unavailable),
+    ] {
+        let mut wire = Wire::new(role);
+        call(&mut wire, 1, &[]);
+        wire.end(AbortReason::Broken, 104);
+        let exchange = wire.only();
+        assert_eq!(status(&exchange), Some(code));
+        assert_eq!(exchange.error, Some(ErrorType::ConnectionReset));
+    }
+}
+
+#[test]
+fn grpc_web_is_http() {
+    let mut wire = Wire::new(Role::Server);
+    wire.request(
+        1,
+        END_STREAM,
+        &[
+            (":method", "POST"),
+            (":path", "/shop.Orders/Get"),
+            ("content-type", "application/grpc-web+proto"),
+        ],
+    );
+    wire.response(1, END_STREAM, &[(":status", "200")]);
+    assert_eq!(wire.only().rpc, None);
+}

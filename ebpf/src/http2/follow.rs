@@ -1,0 +1,513 @@
+//! Through the bytes of one system call, frame by frame.
+
+use hark_common::counter::Counter;
+use hark_common::http2::{BLOCK_LIMIT, PIECE_LIMIT, flag as record_flag};
+use hark_common::socket::SocketRole;
+
+use super::data::{data_end, settle, skip};
+use super::frame::{HEADER_SIZE, Header, flag as frame_flag, kind};
+use super::output::{flush, push_header};
+use super::{Flow, SUMS, Scratch, State, Sum, flag, phase};
+use crate::env::Env;
+use crate::exchange::{RX, SocketState, probing, verdict};
+use crate::walk::next_segment;
+
+/// What the client's preface (RFC 9113 §3.4) begins with: as much as a frame header.
+const PREFACE: &[u8; 9] = b"PRI * HTT";
+/// What comes next.
+const PREFACE_MIDDLE: u64 = u64::from_le_bytes(*b"P/2.0\r\n\r");
+/// What follows the preface's first line, whose end is `\r\n`.
+const PREFACE_REST: u64 = u64::from_le_bytes(*b"\r\nSM\r\n\r\n");
+/// Bytes of it.
+const PREFACE_REST_SIZE: u32 = 8;
+/// Bytes of what follows [`PREFACE`]; the two parts share one.
+const PREFACE_TAIL_SIZE: u32 = 15;
+/// Longest SETTINGS that alone is evidence: as many parameters as are defined, and again as many.
+const SETTINGS_EVIDENCE: u32 = 16 * 6;
+
+/// The first line of the client's preface has just been seen; the event stands behind it.
+#[inline(always)]
+pub fn preface(state: &mut State, direction: u8) {
+    let flow = state.flow(direction);
+    forget(flow);
+    flow.flags = flag::SEEN;
+    flow.phase = phase::PREFACE_REST;
+}
+
+/// Begins the work on an event: nothing is to be handed over yet.
+#[inline(always)]
+pub const fn reset(s: &mut Scratch) {
+    s.len = 0;
+    s.continued = 0;
+    s.flags = 0;
+    s.headed = 0;
+    s.frames = 0;
+    s.tried = 0;
+}
+
+/// Bytes moved that no event reported, just before this event.
+#[inline(always)]
+pub fn gap(
+    env: &mut impl Env,
+    socket: &SocketState,
+    state: &mut State,
+    s: &mut Scratch,
+    bytes: u32,
+) {
+    env.count(Counter::GapBytes, bytes as u64);
+    let flow = state.flow(s.event.direction);
+    // Within a payload that is passed over they only count. One that ends with them is not worth
+    // the case: the header behind it may have moved unseen as well.
+    if passes(flow, bytes as u64) {
+        skip(flow, bytes as u64);
+        return;
+    }
+    lost(env, socket, state, s, Counter::Http2LostGap);
+}
+
+/// Whether all of `bytes` are payload that is passed over, of a frame that goes on behind them.
+#[inline(always)]
+const fn passes(flow: &Flow, bytes: u64) -> bool {
+    flow.phase == phase::PAYLOAD && flow.take == 0 && flow.remaining as u64 > bytes
+}
+
+/// Whether an event of `moved` bytes only counts, which is then done.
+#[inline(always)]
+pub fn counted_in_payload(state: &mut State, direction: u8, moved: u64, now: u64) -> bool {
+    let flow = state.flow(direction);
+    flow.last_ns = now;
+    let passes = passes(flow, moved);
+    if passes {
+        skip(flow, moved);
+    }
+    passes
+}
+
+/// Whether the event ends exactly with a payload that is passed over: then, too, none of its bytes
+/// need be read.
+#[inline(always)]
+pub const fn ends_in_payload(state: &mut State, direction: u8, moved: u64) -> bool {
+    let flow = state.flow(direction);
+    flow.phase == phase::PAYLOAD && flow.take == 0 && flow.remaining as u64 == moved
+}
+
+/// Prepares to go through `s.event`.
+#[inline(always)]
+pub fn begin(socket: &SocketState, state: &mut State, s: &mut Scratch) {
+    let started = state.started != 0;
+    let direction = s.event.direction;
+    let flow = state.flow(direction);
+    if socket.verdict != verdict::HTTP2 && socket.probing(direction) != probing::TENTATIVE {
+        flow.phase = phase::SEEK;
+    }
+    if flow.phase == phase::SEEK {
+        forget(flow);
+        flow.phase = phase::HEADER;
+        flow.flags |= if started && flow.flags & flag::SEEN == 0 {
+            flag::FIRST
+        } else {
+            flag::TENTATIVE
+        };
+        s.tried = 1;
+        s.began = s.event;
+    }
+    flow.flags |= flag::SEEN;
+}
+
+/// Everything of a flow that ends with certainty.
+#[inline(always)]
+fn forget(flow: &mut Flow) {
+    flow.phase = phase::SEEK;
+    flow.flags &= !(flag::TENTATIVE | flag::FIRST | flag::CUT | flag::JOINED);
+    flow.have = 0;
+    flow.score = 0;
+    flow.remaining = 0;
+    flow.take = 0;
+    flow.block = 0;
+    flow.block_stream = 0;
+    flow.sums = [Sum {
+        stream: 0,
+        bytes: 0,
+    }; SUMS];
+}
+
+/// Works on by a frame or a segment. True when the event is worked through, or its rest does not
+/// matter.
+#[inline(always)]
+pub fn step(
+    env: &mut impl Env,
+    socket: &mut SocketState,
+    state: &mut State,
+    s: &mut Scratch,
+) -> bool {
+    if s.event.left == 0 {
+        return true;
+    }
+    if s.event.segment_left == 0 {
+        next_segment(env, &mut s.event);
+        return false;
+    }
+    let direction = s.event.direction;
+    let flow = state.flow(direction);
+    match flow.phase {
+        phase::HEADER | phase::PREFACE_TAIL | phase::PREFACE_REST => {
+            if s.event.readable == 0 {
+                lost(env, socket, state, s, Counter::Http2LostUnreadable);
+                return true;
+            }
+            let size = match flow.phase {
+                phase::HEADER => HEADER_SIZE,
+                phase::PREFACE_TAIL => PREFACE_TAIL_SIZE,
+                _ => PREFACE_REST_SIZE,
+            };
+            if !read_header(env, flow, s, size) {
+                return false;
+            }
+            if flow.phase == phase::HEADER {
+                frame(env, socket, state, s);
+            } else {
+                preface_end(socket, state, direction);
+            }
+        }
+        phase::PAYLOAD => {}
+        _ => return true,
+    }
+    let flow = state.flow(direction);
+    if flow.phase == phase::PAYLOAD && s.event.segment_left != 0 {
+        payload(env, socket, state, s);
+    }
+    false
+}
+
+/// Reads what is missing of `size` bytes into the flow's header. True when they are whole.
+#[inline(always)]
+fn read_header(env: &mut impl Env, flow: &mut Flow, s: &mut Scratch, size: u32) -> bool {
+    let have = flow.have & 15;
+    let mut want = size.wrapping_sub(have);
+    if s.event.segment_left < want as u64 {
+        want = s.event.segment_left as u32;
+    }
+    if want > PREFACE_TAIL_SIZE {
+        want = PREFACE_TAIL_SIZE;
+    }
+    // SAFETY: at most 15 and 15 of the 32 bytes.
+    let read = unsafe {
+        let to = flow.header.as_mut_ptr().add(have as usize);
+        env.read_user(to, want, s.event.segment)
+    };
+    if !read {
+        s.event.readable = 0;
+        s.event.unreadable_as = Counter::UnreadableFault as u8;
+        return false;
+    }
+    s.event.consume(want as u64);
+    flow.have = have + want;
+    flow.have >= size
+}
+
+/// The rest of the client's preface is there.
+#[inline(always)]
+fn preface_end(socket: &mut SocketState, state: &mut State, direction: u8) {
+    let flow = state.flow(direction);
+    let long = flow.phase == phase::PREFACE_TAIL;
+    let at = flow.header.as_ptr();
+    // SAFETY: at most 15 of 32 bytes.
+    let (middle, rest) = unsafe {
+        let rest = if long { at.add(7) } else { at };
+        (
+            at.cast::<u64>().read_unaligned(),
+            rest.cast::<u64>().read_unaligned(),
+        )
+    };
+    forget(flow);
+    if rest != PREFACE_REST || long && middle != PREFACE_MIDDLE {
+        if !long {
+            // A request line that names HTTP/2.0, and nothing of it.
+            socket.verdict = verdict::IGNORED;
+        }
+        return;
+    }
+    flow.flags = flag::SEEN;
+    flow.phase = phase::HEADER;
+    state.started = 1;
+    socket.verdict = verdict::HTTP2;
+    socket.role = if direction == RX {
+        SocketRole::Server
+    } else {
+        SocketRole::Client
+    } as u8;
+}
+
+/// A frame's header is whole.
+#[inline(always)]
+fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mut Scratch) {
+    let started = state.started != 0;
+    let flow = state.flow(s.event.direction);
+    let header = Header::parse(&flow.header);
+    let stream = header.stream_id();
+    flow.have = 0;
+    if !started && flow.flags & flag::TENTATIVE != 0 && flow.seq == 0 && is_preface(&flow.header) {
+        // A server spoke first, or an upgrade was agreed on, and now the client speaks.
+        flow.phase = phase::PREFACE_TAIL;
+        return;
+    }
+    if flow.flags & flag::FIRST != 0 {
+        flow.flags &= !flag::FIRST;
+        if header.kind != kind::SETTINGS || header.has(frame_flag::ACK) || !header.is_plausible() {
+            flow.flags |= flag::TENTATIVE;
+        }
+    }
+    if flow.flags & flag::TENTATIVE != 0 {
+        tentative(env, socket, flow, s, started, header);
+        return;
+    }
+    s.frames += 1;
+    let in_block = flow.block_stream != 0;
+    let continues = header.kind == kind::CONTINUATION;
+    if !header.is_valid() || in_block != continues || continues && stream != flow.block_stream {
+        lost(env, socket, state, s, Counter::Http2LostParse);
+        return;
+    }
+    flow.remaining = header.length;
+    flow.take = 0;
+    let mut hand_over = true;
+    match header.kind {
+        kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => {
+            if !continues {
+                flow.block = 0;
+            }
+            flow.block_stream = if header.has(frame_flag::END_HEADERS) {
+                0
+            } else {
+                stream
+            };
+            hand_over = flow.flags & flag::CUT == 0;
+            let unknown = !started || flow.flags & flag::MISSED != 0;
+            if unknown && flow.flags & flag::JOINED == 0 {
+                flow.flags |= flag::JOINED;
+                env.count(Counter::Http2Joined, 1);
+            }
+        }
+        kind::RST_STREAM | kind::SETTINGS => flow.block = 0,
+        kind::GOAWAY => {
+            flow.block = 0;
+            // The debug data stays behind.
+            flow.header[0] = 0;
+            flow.header[1] = 0;
+            flow.header[2] = 8;
+        }
+        _ => hand_over = false,
+    }
+    let ends = header.kind == kind::HEADERS && header.has(frame_flag::END_STREAM);
+    if ends || header.kind == kind::RST_STREAM {
+        settle(env, socket, state, s, stream);
+    }
+    if hand_over {
+        let bytes = state.flow(s.event.direction).header;
+        push_header(env, socket, state, s, &bytes);
+        let take = if header.kind == kind::GOAWAY {
+            8
+        } else {
+            header.length
+        };
+        let flow = state.flow(s.event.direction);
+        if flow.block + take > BLOCK_LIMIT as u32 {
+            cut(env, socket, state, s);
+        } else {
+            flow.block += take;
+            flow.take = take;
+        }
+    }
+    let flow = state.flow(s.event.direction);
+    flow.phase = phase::PAYLOAD;
+    if header.length == 0 {
+        frame_end(env, socket, state, s);
+    }
+}
+
+#[inline(always)]
+const fn is_preface(header: &[u8; 32]) -> bool {
+    let mut same = true;
+    let mut i = 0;
+    while i < PREFACE.len() {
+        same &= header[i] == PREFACE[i];
+        i += 1;
+    }
+    same
+}
+
+/// A frame's header while it is not certain that these are frames.
+#[inline(always)]
+fn tentative(
+    env: &mut impl Env,
+    socket: &mut SocketState,
+    flow: &mut Flow,
+    s: &mut Scratch,
+    started: bool,
+    header: Header,
+) {
+    if !header.is_plausible() {
+        forget(flow);
+        if started {
+            flow.flags |= flag::MISSED;
+        }
+        return;
+    }
+    flow.score += 1;
+    // A server may speak first, and then it says only this: a list of parameters that fills the
+    // system call to its last byte.
+    let alone = s.tried != 0
+        && flow.score == 1
+        && header.kind == kind::SETTINGS
+        && header.length != 0
+        && header.length <= SETTINGS_EVIDENCE
+        && s.event.left == header.length as u64;
+    if flow.score < 2 && !alone {
+        if started && matches!(header.kind, kind::HEADERS | kind::PUSH_PROMISE) {
+            flow.flags |= flag::MISSED;
+        }
+        flow.remaining = header.length;
+        flow.take = 0;
+        flow.phase = if header.length == 0 {
+            phase::HEADER
+        } else {
+            phase::PAYLOAD
+        };
+        return;
+    }
+    // It is HTTP/2.
+    if socket.verdict != verdict::HTTP2 {
+        socket.verdict = verdict::HTTP2;
+        socket.counted(env, Counter::SocketsHttp2);
+    }
+    forget(flow);
+    flow.phase = phase::HEADER;
+    flow.flags |= flag::RESYNC;
+    if s.tried != 0 {
+        // From the event's beginning, and now in earnest.
+        s.tried = 0;
+        s.event = s.began;
+    } else {
+        // From this frame.
+        flow.have = HEADER_SIZE;
+    }
+}
+
+/// Bytes of a payload.
+#[inline(always)]
+fn payload(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
+    let flow = state.flow(s.event.direction);
+    if flow.take == 0 {
+        let taken = skip(flow, s.event.segment_left);
+        s.event.consume(taken as u64);
+    } else if s.event.readable == 0 {
+        cut(env, socket, state, s);
+    } else {
+        if s.len >= PIECE_LIMIT as u32 {
+            flush(env, socket, state, s);
+        }
+        let flow = state.flow(s.event.direction);
+        let at = s.len & (PIECE_LIMIT as u32 - 1);
+        let mut n = PIECE_LIMIT as u32 - at;
+        if flow.take < n {
+            n = flow.take;
+        }
+        if s.event.segment_left < n as u64 {
+            n = s.event.segment_left as u32;
+        }
+        // SAFETY: the position is below the limit, `n` not above, and the buffer twice as long.
+        let read = unsafe {
+            let to = s.bytes.as_mut_ptr().add(at as usize);
+            env.read_user(to, n, s.event.segment)
+        };
+        if !read {
+            s.event.readable = 0;
+            s.event.unreadable_as = Counter::UnreadableFault as u8;
+            return;
+        }
+        s.len = at + n;
+        if s.headed == 0 {
+            s.continued += n;
+        }
+        flow.take -= n;
+        flow.remaining = flow.remaining.wrapping_sub(n);
+        s.event.consume(n as u64);
+    }
+    if state.flow(s.event.direction).remaining == 0 {
+        frame_end(env, socket, state, s);
+    }
+}
+
+/// The frame's last byte has moved.
+#[inline(always)]
+fn frame_end(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
+    let flow = state.flow(s.event.direction);
+    flow.phase = phase::HEADER;
+    if flow.block_stream == 0 {
+        flow.flags &= !flag::CUT;
+    }
+    if flow.header[3] == kind::DATA && flow.flags & flag::TENTATIVE == 0 {
+        data_end(env, socket, state, s);
+    }
+}
+
+/// The rest of the frame under way, and of its header block, is left out.
+#[inline(always)]
+fn cut(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
+    let flow = state.flow(s.event.direction);
+    flow.take = 0;
+    s.flags |= record_flag::CUT;
+    env.count(Counter::Http2Cut, 1);
+    flush(env, socket, state, s);
+    state.flow(s.event.direction).flags |= flag::CUT | flag::MISSED;
+}
+
+/// The frames cannot be followed any longer. The next events are tried for their beginning.
+#[cfg_attr(target_arch = "bpf", inline(never))]
+pub fn lost(
+    env: &mut impl Env,
+    socket: &SocketState,
+    state: &mut State,
+    s: &mut Scratch,
+    why: Counter,
+) {
+    let flow = state.flow(s.event.direction);
+    let followed = flow.flags & flag::TENTATIVE == 0 && flow.phase != phase::SEEK;
+    if followed {
+        s.flags |= record_flag::LOST;
+        env.count(why, 1);
+        flush(env, socket, state, s);
+    }
+    let flow = state.flow(s.event.direction);
+    forget(flow);
+    flow.flags |= flag::MISSED;
+}
+
+/// The event has been worked through; `done` is false if the steps were used up before.
+#[inline(always)]
+pub fn conclude(
+    env: &mut impl Env,
+    socket: &mut SocketState,
+    state: &mut State,
+    s: &mut Scratch,
+    done: bool,
+) {
+    if !done {
+        lost(env, socket, state, s, Counter::Http2LostTooMany);
+    }
+    flush(env, socket, state, s);
+    if s.frames != 0 {
+        env.count(Counter::Http2Frames, s.frames as u64);
+    }
+    let direction = s.event.direction;
+    let flow = state.flow(direction);
+    let goes_on = flow.phase != phase::SEEK && flow.flags & flag::TENTATIVE != 0;
+    socket.set_probing(
+        direction,
+        if goes_on {
+            probing::TENTATIVE
+        } else {
+            probing::NONE
+        },
+    );
+}

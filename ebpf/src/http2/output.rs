@@ -1,0 +1,94 @@
+//! Records under construction.
+
+use core::ptr::from_ref;
+
+use hark_common::counter::Counter;
+use hark_common::http2::{Http2Record, PIECE_LIMIT, flag as record_flag};
+use hark_common::socket::{RecordHeader, RecordKind};
+
+use super::frame::HEADER_SIZE;
+use super::{Scratch, State, flag};
+use crate::env::Env;
+use crate::exchange::SocketState;
+
+/// Adds the nine bytes of `header` to the record.
+#[inline(always)]
+pub fn push_header(
+    env: &mut impl Env,
+    socket: &SocketState,
+    state: &mut State,
+    s: &mut Scratch,
+    header: &[u8; 32],
+) {
+    if s.len > PIECE_LIMIT as u32 - HEADER_SIZE {
+        flush(env, socket, state, s);
+    }
+    let at = s.len as usize & (PIECE_LIMIT - 1);
+    // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long; the
+    // header has more than nine bytes.
+    unsafe {
+        let to = s.bytes.as_mut_ptr().add(at);
+        let from = header.as_ptr();
+        to.cast::<u64>()
+            .write_unaligned(from.cast::<u64>().read_unaligned());
+        to.add(8).write(from.add(8).read());
+    }
+    s.len += HEADER_SIZE;
+    s.headed = 1;
+}
+
+/// Hands over what the record holds, if anything, and begins another. A record that finds no room
+/// takes its number with it.
+#[cfg_attr(target_arch = "bpf", inline(never))]
+pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
+    if s.len == 0 && s.flags == 0 {
+        return;
+    }
+    let started = state.started != 0;
+    let (local, peer) = (state.local, state.peer);
+    let direction = s.event.direction;
+    let flow = state.flow(direction);
+    let mut flags = s.flags;
+    if started && flow.flags & (flag::START_TOLD | flag::MISSED) == 0 {
+        flow.flags |= flag::START_TOLD;
+        flags |= record_flag::START;
+    } else if flow.flags & flag::RESYNC != 0 {
+        flags |= record_flag::RESYNC;
+    }
+    flow.flags &= !flag::RESYNC;
+    if s.event.described == 0 {
+        s.event.described = 1;
+        env.describe(&mut s.record.task, &mut flow.introduced);
+    }
+    let len = if s.len > PIECE_LIMIT as u32 {
+        PIECE_LIMIT as u32
+    } else {
+        s.len
+    };
+    let size = size_of::<Http2Record>() as u32 + len;
+    s.record.header = RecordHeader {
+        kind: RecordKind::Http2 as u32,
+        size,
+        time_ns: s.event.now,
+        socket: s.event.socket,
+    };
+    s.record.local = local;
+    s.record.peer = peer;
+    s.record.data_bytes = flow.data_bytes;
+    s.record.seq = flow.seq;
+    s.record.len = len;
+    s.record.continued = s.continued;
+    s.record.flags = flags;
+    s.record.direction = direction;
+    s.record.role = socket.role;
+    flow.seq = flow.seq.wrapping_add(1);
+    // SAFETY: the bytes follow the record without a gap, and hold at least `len`.
+    let sent = unsafe { env.emit(from_ref(&*s).cast(), size) };
+    if !sent {
+        env.count(Counter::Http2RecordsLost, 1);
+    }
+    s.len = 0;
+    s.continued = 0;
+    s.flags = 0;
+    s.headed = 0;
+}

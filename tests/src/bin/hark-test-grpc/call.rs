@@ -1,0 +1,215 @@
+//! The client: calls of every kind, counted by what the library says came of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::codegen::tokio_stream;
+use tonic::transport::{Channel, Endpoint};
+use tonic::{Code, Request, Status};
+
+use super::codec::{Messages, Raw};
+use super::{How, Order, SERVICE};
+
+/// What is to be done.
+pub(crate) struct Plan {
+    pub(crate) address: SocketAddr,
+    pub(crate) connections: usize,
+    /// On each connection.
+    pub(crate) calls: usize,
+    /// Calls under way on each connection.
+    pub(crate) concurrency: usize,
+    /// A file that it waits for between a first call on each connection, not counted, and the rest.
+    pub(crate) gate: Option<PathBuf>,
+}
+
+type Counts = BTreeMap<(&'static str, &'static str), u64>;
+
+/// Makes the calls and prints the counts.
+pub(crate) async fn run(plan: &Plan) -> Result<()> {
+    let mut channels = Vec::new();
+    for _ in 0..plan.connections {
+        let endpoint = Endpoint::from_shared(format!("http://{}", plan.address))?;
+        let channel = endpoint.connect().await?;
+        if plan.gate.is_some() {
+            one(channel.clone(), 0).await?;
+        }
+        channels.push(channel);
+    }
+    if let Some(gate) = &plan.gate {
+        println!("READY");
+        while !gate.exists() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+    let mut tasks = Vec::new();
+    for channel in channels {
+        let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        for _ in 0..plan.concurrency {
+            let (channel, next, calls) = (channel.clone(), Arc::clone(&next), plan.calls);
+            tasks.push(tokio::spawn(async move {
+                let mut counts = Counts::new();
+                loop {
+                    let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+                    if number >= calls {
+                        return Ok::<_, anyhow::Error>(counts);
+                    }
+                    let (method, code) = one(channel.clone(), number).await?;
+                    *counts.entry((method, name(code))).or_default() += 1;
+                }
+            }));
+        }
+    }
+    let mut counts = Counts::new();
+    for task in tasks {
+        for (key, count) in task.await?? {
+            *counts.entry(key).or_default() += count;
+        }
+    }
+    let list: Vec<_> = counts
+        .into_iter()
+        .map(|((method, status), count)| (method, status, count))
+        .collect();
+    // A reset is written by the connection's own task; nothing tells when that has been done.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    println!("CALLS {}", serde_json::to_string(&list)?);
+    Ok(())
+}
+
+/// One call; its number says of what kind.
+async fn one(channel: Channel, number: usize) -> Result<(&'static str, Code)> {
+    const STATUSES: [u8; 8] = [0, 0, 0, 5, 13, 0, 16, 14];
+    let order = Order {
+        status: STATUSES[number % STATUSES.len()],
+        messages: 1,
+        how: if number % 3 == 0 {
+            How::TrailersOnly
+        } else {
+            How::Trailers
+        },
+    };
+    let mut grpc = Grpc::new(channel);
+    grpc.ready().await?;
+    let (method, outcome) = match number % 11 {
+        0..=4 => {
+            let path = "/hark.test.Echo/Unary";
+            let call = grpc
+                .unary(request(order.bytes(), number), at(path), Raw)
+                .await;
+            (path, call.map(drop))
+        }
+        5 | 6 => {
+            let path = "/hark.test.Echo/Lists";
+            let order = Order {
+                messages: 20,
+                ..order
+            };
+            let call = grpc
+                .server_streaming(request(order.bytes(), number), at(path), Raw)
+                .await;
+            (path, drain(call).await)
+        }
+        7 => {
+            let path = "/hark.test.Echo/Collects";
+            let call = grpc
+                .client_streaming(request(several(order), number), at(path), Raw)
+                .await;
+            (path, call.map(drop))
+        }
+        8 => {
+            let path = "/hark.test.Echo/Chats";
+            let call = grpc
+                .streaming(request(several(order), number), at(path), Raw)
+                .await;
+            (path, drain(call).await)
+        }
+        9 => {
+            let path = "/hark.test.Echo/Missing";
+            let call = grpc
+                .unary(request(order.bytes(), number), at(path), Raw)
+                .await;
+            (path, call.map(drop))
+        }
+        _ => {
+            // Given up after the first answer: the stream is reset.
+            let path = "/hark.test.Echo/Hangs";
+            let order = Order {
+                status: 0,
+                messages: 1,
+                how: How::Never,
+            };
+            let call = grpc
+                .server_streaming(request(order.bytes(), number), at(path), Raw)
+                .await?;
+            let mut answers = call.into_inner();
+            answers.message().await?;
+            drop(answers);
+            (path, Err(Status::cancelled("given up")))
+        }
+    };
+    let method = path_name(method);
+    Ok((
+        method,
+        outcome.map_or_else(|status| status.code(), |()| Code::Ok),
+    ))
+}
+
+/// A request with a header of its own, so that the tables of both ends change all the time.
+fn request<T>(message: T, number: usize) -> Request<T> {
+    let mut request = Request::new(message);
+    let value = format!("{number}-{}", "x".repeat(number % 300));
+    if let Ok(value) = value.parse() {
+        request.metadata_mut().insert("x-number", value);
+    }
+    request
+}
+
+fn several(order: Order) -> Messages {
+    tokio_stream::iter(vec![order.bytes(); 5])
+}
+
+async fn drain(
+    call: Result<tonic::Response<tonic::Streaming<Vec<u8>>>, Status>,
+) -> Result<(), Status> {
+    let mut answers = call?.into_inner();
+    while answers.message().await?.is_some() {}
+    Ok(())
+}
+
+fn at(path: &'static str) -> PathAndQuery {
+    PathAndQuery::from_static(path)
+}
+
+/// `rpc.method` of a path.
+fn path_name(path: &'static str) -> &'static str {
+    debug_assert!(path[1..].starts_with(SERVICE));
+    &path[1..]
+}
+
+/// The name of a status (`doc/statuscodes.md` of gRPC).
+const fn name(code: Code) -> &'static str {
+    match code {
+        Code::Ok => "OK",
+        Code::Cancelled => "CANCELLED",
+        Code::Unknown => "UNKNOWN",
+        Code::InvalidArgument => "INVALID_ARGUMENT",
+        Code::DeadlineExceeded => "DEADLINE_EXCEEDED",
+        Code::NotFound => "NOT_FOUND",
+        Code::AlreadyExists => "ALREADY_EXISTS",
+        Code::PermissionDenied => "PERMISSION_DENIED",
+        Code::ResourceExhausted => "RESOURCE_EXHAUSTED",
+        Code::FailedPrecondition => "FAILED_PRECONDITION",
+        Code::Aborted => "ABORTED",
+        Code::OutOfRange => "OUT_OF_RANGE",
+        Code::Unimplemented => "UNIMPLEMENTED",
+        Code::Internal => "INTERNAL",
+        Code::Unavailable => "UNAVAILABLE",
+        Code::DataLoss => "DATA_LOSS",
+        Code::Unauthenticated => "UNAUTHENTICATED",
+    }
+}

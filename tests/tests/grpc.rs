@@ -1,0 +1,92 @@
+//! gRPC: what the client's library counts, by method and status, is what the agent reports of both
+//! ends.
+
+use hark_tests::agent::{self, Agent, CALL_CLIENT, CALL_SERVER};
+use hark_tests::grpc::{Client, Server};
+use hark_tests::metrics::Counts;
+use hark_tests::need;
+
+/// Calls of each kind, some of them refused, some given up.
+fn counts_exactly(connections: usize, calls: usize, concurrency: usize) {
+    let agent = Agent::shared();
+    let server = Server::start("tonic");
+    let mut client = Client::start(&server, connections, calls, concurrency, None);
+    let counts = client.counts();
+    assert_eq!(
+        counts.values().sum::<u64>(),
+        (connections * calls) as u64,
+        "{counts:?}"
+    );
+    agent.expect_calls_sent(&client.service, &counts);
+    agent.expect_calls_served(&server.service, &counts);
+    let page = agent.page();
+    for (family, service) in [
+        ("http_server_request_duration_seconds", &server.service),
+        ("http_client_request_duration_seconds", &client.service),
+    ] {
+        assert_eq!(
+            page.counts(family, service),
+            Counts::new(),
+            "a call is no request"
+        );
+    }
+}
+
+#[test]
+fn one_call_at_a_time() {
+    need!(agent::root());
+    counts_exactly(1, 500, 1);
+}
+
+#[test]
+fn a_hundred_calls_at_a_time() {
+    need!(agent::root());
+    counts_exactly(3, 2000, 100);
+}
+
+#[test]
+fn many_connections() {
+    need!(agent::root());
+    counts_exactly(40, 50, 4);
+}
+
+/// The agent starts when the connections are there and the header tables are filled. What could
+/// not be heard is not guessed: every call is counted, as a call or as the HTTP that it is on the
+/// wire, and no method is one that was not called.
+#[test]
+fn an_agent_that_starts_in_the_middle() {
+    need!(agent::root());
+    let turn = hark_tests::turn::Turn::take();
+    let server = Server::start("tonic-joined");
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let gate = folder.path().join("gate");
+    let mut client = Client::start(&server, 2, 1000, 10, Some(&gate));
+    let agent = Agent::start_in_turn(turn, &[]);
+    std::fs::write(&gate, "").expect("a file");
+    let counts = client.counts();
+    agent.barrier();
+    let page = agent.page();
+    for (call, http, service) in [
+        (CALL_SERVER, agent::SERVER, &server.service),
+        (CALL_CLIENT, agent::CLIENT, &client.service),
+    ] {
+        let calls = page.calls(call, service);
+        let requests = page.counts(http, service);
+        let all: u64 = calls.values().chain(requests.values()).sum();
+        assert_eq!(all, counts.values().sum::<u64>(), "{calls:?} {requests:?}");
+        for ((method, status), count) in &calls {
+            if method == "unknown" || status == "unknown" {
+                continue;
+            }
+            let right = counts.get(&(method.clone(), status.clone()));
+            assert!(
+                right.is_some_and(|right| right >= count),
+                "{method} {status}"
+            );
+        }
+        assert!(
+            requests.keys().all(|(method, _)| method == "POST"),
+            "{requests:?}"
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! HTTP/2 in clear text: what h2load counts is what the agent reports of both ends.
+
+use hark_tests::agent::{self, Agent};
+use hark_tests::metrics::counts;
+use hark_tests::{h2load, need};
+
+#[test]
+fn every_stream_is_an_exchange_on_both_ends() {
+    need!(agent::root());
+    let agent = Agent::shared();
+    let server = need!(h2load::Server::start("nghttpd"));
+    let (mut found, mut missing) = (0, 0);
+    for (path, requests, connections, streams) in [
+        ("/small", 1, 1, 1),
+        ("/small", 5000, 1, 1),
+        ("/small", 10_000, 4, 32),
+        ("/small", 10_000, 10, 100),
+        ("/large", 200, 4, 10),
+        ("/none", 1000, 2, 10),
+    ] {
+        let report = need!(h2load::run(
+            &server,
+            path,
+            requests,
+            connections,
+            streams,
+            &[]
+        ));
+        let [two, _, four, _] = report.statuses;
+        assert_eq!((two + four, report.failed), (requests, 0), "{report:?}");
+        let sent = if path == "/none" {
+            counts(&[("GET", "404", four)])
+        } else {
+            counts(&[("GET", "200", two)])
+        };
+        agent.expect_sent(&report.service, &sent);
+        found += two;
+        missing += four;
+    }
+    agent.expect_served(
+        &server.service,
+        &counts(&[("GET", "200", found), ("GET", "404", missing)]),
+    );
+    let page = agent.page();
+    let labels = [
+        ("service_name", &*server.service),
+        ("network_protocol_version", "2"),
+    ];
+    assert_eq!(
+        page.total("http_server_request_duration_seconds_count", &labels),
+        found + missing
+    );
+    let routes = page.by(
+        "http_server_request_duration_seconds_count",
+        "http_route",
+        &labels,
+    );
+    assert_eq!(
+        routes.keys().collect::<Vec<_>>(),
+        ["/large", "/none", "/small"]
+    );
+    let labels = [("service_name", &*server.service)];
+    let active = page.with("hark_http2_server_active_streams", &labels);
+    assert!(active.map(|sample| sample.value).eq([0.0]));
+}
+
+/// Bodies go up, headers are many, and the header table is tiny or off.
+#[test]
+fn uploads_and_tables_of_other_sizes() {
+    need!(agent::root());
+    let agent = Agent::shared();
+    let server = need!(h2load::Server::start("nghttpd-tables"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let body = folder.path().join("body");
+    std::fs::write(&body, vec![b'y'; 50_000]).expect("a file");
+    let body = body.to_str().expect("a path in UTF-8");
+    let long = format!("x-long: {}", "z".repeat(3000));
+    let mut served = 0;
+    for more in [
+        &["--header-table-size=0", "--encoder-header-table-size=0"][..],
+        &["--header-table-size=128", "--encoder-header-table-size=128"],
+        &[
+            "--header-table-size=65536",
+            "--encoder-header-table-size=65536",
+        ],
+        &["-H", &long],
+    ] {
+        let report = need!(h2load::run(&server, "/small", 1000, 2, 20, more));
+        assert_eq!(report.statuses, [1000, 0, 0, 0]);
+        agent.expect_sent(&report.service, &counts(&[("GET", "200", 1000)]));
+        served += 1000;
+    }
+    let report = need!(h2load::run(&server, "/small", 300, 3, 5, &["-d", body]));
+    let [ok, ..] = report.statuses;
+    assert_eq!(ok, 300);
+    agent.expect_sent(&report.service, &counts(&[("POST", "200", 300)]));
+    agent.expect_served(
+        &server.service,
+        &counts(&[("GET", "200", served), ("POST", "200", 300)]),
+    );
+    let page = agent.page();
+    let sizes = "http_server_request_body_size_bytes_sum";
+    let labels = [
+        ("service_name", &*server.service),
+        ("http_request_method", "POST"),
+    ];
+    assert_eq!(page.total(sizes, &labels), 300 * 50_000);
+}
