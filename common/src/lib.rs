@@ -12,4 +12,5 @@ pub mod counter;
 pub mod histogram;
 pub mod offsets;
 pub mod process;
+pub mod sched;
 pub mod socket;
