@@ -13,4 +13,5 @@ pub mod histogram;
 pub mod http2;
 pub mod offsets;
 pub mod process;
+pub mod sched;
 pub mod socket;

@@ -10,6 +10,7 @@
 //! one place of known size.
 
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod classify;
 pub mod env;
@@ -19,4 +20,6 @@ pub mod http1;
 pub mod http2;
 #[cfg(target_arch = "bpf")]
 pub mod kernel;
+#[cfg(target_arch = "bpf")]
+pub mod task_storage;
 pub mod walk;

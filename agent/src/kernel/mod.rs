@@ -6,6 +6,7 @@ pub mod interfaces;
 pub mod object;
 pub mod offsets;
 pub mod records;
+pub mod sched;
 pub mod socket;
 pub mod telemetry;
 

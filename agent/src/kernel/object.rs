@@ -36,6 +36,9 @@ pub enum ObjectError {
         /// Since when there is one, if that is known.
         since: &'static str,
     },
+    /// This kernel lacks something else that the object cannot do without.
+    #[error("{0}")]
+    Unfit(&'static str),
     /// The kernel took neither the maps nor the programs.
     #[error("the kernel refused hark's {object} programs ({what}): {detail}{hint}")]
     Refused {
@@ -268,7 +271,7 @@ fn missing(object: &'static str, what: &'static str, name: &str) -> ObjectError 
 }
 
 /// The kernel's refusal, with what to do about it where that is known.
-pub(super) fn refused(
+pub(crate) fn refused(
     object: &'static str,
     what: &'static str,
     error: &dyn std::error::Error,

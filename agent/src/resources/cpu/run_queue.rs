@@ -1,0 +1,206 @@
+//! How long threads wait for a CPU, from the maps of the scheduler's programs.
+
+use std::cell::RefCell;
+use std::io;
+
+use aya::Pod;
+use aya::maps::{Array, HashMap as BpfMap, MapData, PerCpuArray};
+use hark_common::histogram::Exp2;
+use hark_common::process::{ProcessKey, Task};
+use hark_common::sched::{SchedCounter, SchedTally};
+
+use super::service_seconds::ServiceSeconds;
+use crate::kernel::object::{Object, ObjectError, refused};
+use crate::resources::Host;
+use crate::resources::group::CollectError;
+use crate::resources::histogram;
+use crate::resources::ledger::{ByProcess, Key, Ledger, ProcessMap, Tally};
+use crate::telemetry::page::{Family, Kind, Page};
+
+const SOURCE: &str = "tp_btf sched_switch, task_struct.sched_info.run_delay";
+
+const HOST_WAITS: Family = Family {
+    name: "hark_cpu_run_queue_wait_seconds",
+    help: "How long threads that could run waited for a CPU, those of the kernel too: one sample for each time \
+           that one got onto a CPU, entered when it leaves it.",
+    unit: Some("seconds"),
+    kind: Kind::Histogram,
+    source: SOURCE,
+    labels: &[],
+};
+
+const WAITS: Family = Family {
+    name: "hark_service_cpu_run_queue_wait_seconds",
+    help: "How long the service's threads that could run waited for a CPU: one sample for each time that one got \
+           onto a CPU, entered when it leaves it.",
+    unit: Some("seconds"),
+    kind: Kind::Histogram,
+    source: SOURCE,
+    labels: &["service_name", "service_namespace"],
+};
+
+const INVOLUNTARY: Family = Family {
+    name: "hark_service_cpu_involuntary_switches",
+    help: "Times that a thread of the service was made to leave a CPU on which it could have gone on.",
+    unit: None,
+    kind: Kind::Counter,
+    source: "tp_btf sched_switch, task_struct.nivcsw",
+    labels: &["service_name", "service_namespace"],
+};
+
+const UNACCOUNTED: Family = Family {
+    name: "hark_sched_unaccounted",
+    help: "Context switches that are missing from these metrics: no memory to remember the thread, no room for \
+           another process, skipped by the kernel; or merged: entered as one with another.",
+    unit: None,
+    kind: Kind::Counter,
+    source: "the agent",
+    labels: &["reason"],
+};
+
+/// What this module writes.
+pub(super) const FAMILIES: [&Family; 4] = [&HOST_WAITS, &WAITS, &INVOLUNTARY, &UNACCOUNTED];
+
+/// What is missing, by the label `reason`.
+const REASONS: [(&str, SchedCounter); 3] = [
+    ("no_memory", SchedCounter::NoStorage),
+    ("no_room", SchedCounter::NoRoom),
+    ("merged", SchedCounter::Merged),
+];
+
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+struct Sched(SchedTally);
+// SAFETY: `repr(C)` integers without padding; any bytes are a value.
+unsafe impl Pod for Sched {}
+
+impl Tally for Sched {
+    fn task(&self) -> &Task {
+        &self.0.task
+    }
+
+    /// All but the CPU time, which [`ServiceSeconds`] adds up.
+    fn add_since(&mut self, now: &Self, earlier: &Self) {
+        histogram::add_since(&mut self.0.waits, &now.0.waits, &earlier.0.waits);
+        self.0.involuntary += now.0.involuntary.saturating_sub(earlier.0.involuntary);
+    }
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+struct Waits(Exp2);
+// SAFETY: as above.
+unsafe impl Pod for Waits {}
+
+/// The scheduler's programs, running, and what they have counted.
+pub(super) struct RunQueue {
+    object: Object,
+    tallies: ProcessMap<Sched>,
+    host: PerCpuArray<MapData, Waits>,
+    counters: PerCpuArray<MapData, u64>,
+    ledger: Ledger<Sched>,
+}
+
+impl RunQueue {
+    /// Opens the maps of the object, and says to its programs that they count from `since` on, in
+    /// ns since boot.
+    ///
+    /// # Errors
+    ///
+    /// It lacks one, which only a stale build can cause.
+    pub(super) fn open(mut object: Object, since: u64) -> Result<Self, ObjectError> {
+        let tallies: BpfMap<MapData, Key, Sched> = object.map("TALLIES")?;
+        let mut watched_since: Array<MapData, u64> = object.map("WATCHED_SINCE")?;
+        watched_since
+            .set(0, since, 0)
+            .map_err(|error| refused("sched", "writing a map", &error))?;
+        Ok(Self {
+            tallies: ProcessMap::new("TALLIES", tallies),
+            host: object.map("HOST_WAITS")?,
+            counters: object.map("COUNTERS")?,
+            ledger: Ledger::default(),
+            object,
+        })
+    }
+
+    /// Posts what was counted since the last call; CPU time goes to `seconds`.
+    pub(super) fn post(
+        &mut self,
+        host: &Host,
+        seconds: &mut ServiceSeconds,
+    ) -> Result<(), CollectError> {
+        let mut watched = Watched {
+            map: &mut self.tallies,
+            seconds: RefCell::new(seconds),
+            host,
+        };
+        self.ledger.post(&mut watched, host)
+    }
+
+    /// Writes what was posted, and the host's own.
+    pub(super) fn write(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
+        let per_cpu = self.host.get(&0, 0).map_err(|error| CollectError::Map {
+            map: "HOST_WAITS",
+            detail: error.to_string(),
+        })?;
+        let mut sum = Exp2::default();
+        for waits in per_cpu.iter() {
+            histogram::add_since(&mut sum, &waits.0, &Exp2::default());
+        }
+        page.family(&HOST_WAITS)?;
+        histogram::write(page, &HOST_WAITS, "", &sum)?;
+        page.family(&WAITS)?;
+        for (labels, tally) in self.ledger.services() {
+            histogram::write(page, &WAITS, labels, &tally.0.waits)?;
+        }
+        page.family(&INVOLUNTARY)?;
+        for (labels, tally) in self.ledger.services() {
+            page.sample(&INVOLUNTARY, labels, tally.0.involuntary)?;
+        }
+        self.unaccounted(page)?;
+        Ok(())
+    }
+
+    fn unaccounted(&self, page: &mut Page<'_>) -> io::Result<()> {
+        page.family(&UNACCOUNTED)?;
+        let mut tell =
+            |reason, count: u64| page.sample(&UNACCOUNTED, &format!("reason=\"{reason}\""), count);
+        for (reason, counter) in REASONS {
+            let per_cpu = self.counters.get(&(counter as u32), 0);
+            let count = per_cpu.map_or(0, |per_cpu| per_cpu.iter().sum());
+            tell(reason, count)?;
+        }
+        let figures = self.object.figures();
+        let skipped = figures.iter().map(|(_, figures)| figures.recursion_misses);
+        tell("skipped", skipped.sum())
+    }
+}
+
+/// The map of tallies, whose CPU time is looked at as it passes.
+struct Watched<'a> {
+    map: &'a mut ProcessMap<Sched>,
+    seconds: RefCell<&'a mut ServiceSeconds>,
+    host: &'a Host,
+}
+
+impl Watched<'_> {
+    fn pass(&self, key: ProcessKey, tally: &Sched) {
+        let owner = || self.host.census.owner(&tally.0.task);
+        self.seconds.borrow_mut().tallied(key, &tally.0, owner);
+    }
+}
+
+impl ByProcess<Sched> for Watched<'_> {
+    fn each(&self, see: &mut dyn FnMut(ProcessKey, Sched)) -> Result<(), CollectError> {
+        self.map.each(&mut |key, tally| {
+            self.pass(key, &tally);
+            see(key, tally);
+        })
+    }
+
+    fn remove(&mut self, key: &ProcessKey) -> Option<Sched> {
+        let last = self.map.remove(key)?;
+        self.pass(*key, &last);
+        Some(last)
+    }
+}
