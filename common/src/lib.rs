@@ -10,6 +10,7 @@
 
 pub mod counter;
 pub mod histogram;
+pub mod memory;
 pub mod offsets;
 pub mod process;
 pub mod socket;

@@ -2,30 +2,39 @@
 
 use super::Host;
 use super::group::{Collect, CollectError};
+use super::throttling::{self, Throttling};
 use crate::kernel::Hook;
 use crate::kernel::object::Types;
 use crate::telemetry::page::{Family, Page};
 
 struct Cpu {
     host: Host,
+    throttling: Throttling,
 }
 
 /// Builds the group, and attaches what it needs.
 #[must_use]
 pub fn build(host: &Host, types: &Types) -> (Box<dyn Collect>, Vec<Hook>) {
     let _ = types;
-    (Box::new(Cpu { host: host.clone() }), Vec::new())
+    let cpu = Cpu {
+        host: host.clone(),
+        throttling: Throttling::default(),
+    };
+    (Box::new(cpu), Vec::new())
 }
 
 /// What the group writes.
 #[must_use]
 pub fn families() -> Vec<&'static Family> {
-    Vec::new()
+    throttling::FAMILIES.to_vec()
 }
 
 impl Collect for Cpu {
     fn collect(&mut self, page: &mut Page<'_>) -> Result<(), CollectError> {
-        let _ = (&self.host, page);
-        Ok(())
+        self.throttling.write(page, &self.host)
+    }
+
+    fn tend(&mut self) {
+        self.throttling.tend(&self.host);
     }
 }
