@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Each object: the variable that carries its path to `env!`, and its file name.
-const OBJECTS: [(&str, &str); 2] = [
+const OBJECTS: &[(&str, &str)] = &[
     ("HARK_SOCKET_OBJECT", "socket"),
     ("HARK_SCHED_OBJECT", "sched"),
+    ("HARK_MEMORY_OBJECT", "memory"),
 ];
 
 /// Where cargo puts the objects, under the target folder.

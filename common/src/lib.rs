@@ -11,6 +11,7 @@
 pub mod counter;
 pub mod histogram;
 pub mod http2;
+pub mod memory;
 pub mod offsets;
 pub mod process;
 pub mod sched;

@@ -9,6 +9,7 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod cgroup;
 pub mod grpc;
 pub mod h2load;
 pub mod http;

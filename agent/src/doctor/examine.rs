@@ -15,6 +15,7 @@ use crate::kernel::socket::{SocketPrograms, WANTED};
 use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::OtlpConfig;
 use crate::resources::Resources;
+use crate::resources::cgroups::{Hierarchy, Mount, Mounts};
 
 /// A capability, its number in `linux/capability.h`, and what it is for.
 struct Capability {
@@ -58,7 +59,7 @@ pub fn examine(config: &Config) -> Report {
     findings.extend(capabilities());
     findings.extend(hooks(config));
     findings.push(proc_root(&config.proc_root));
-    findings.push(cgroups());
+    findings.extend(cgroups(&config.proc_root));
     findings.extend(endpoints(config));
     Report { findings }
 }
@@ -194,21 +195,71 @@ fn proc_root(root: &Path) -> Finding {
     }
 }
 
-fn cgroups() -> Finding {
-    let unified = Path::new("/sys/fs/cgroup/cgroup.controllers").exists();
-    let hybrid = Path::new("/sys/fs/cgroup/unified/cgroup.controllers").exists();
-    let legacy = Path::new("/sys/fs/cgroup/memory").exists();
-    match (unified, hybrid, legacy) {
-        (true, ..) => Finding::works("host", "cgroups", "version 2"),
-        (_, true, _) => Finding::works("host", "cgroups", "versions 1 and 2 (hybrid)"),
-        (_, _, true) => Finding::works("host", "cgroups", "version 1"),
-        _ => Finding::broken(
-            "host",
+fn cgroups(proc_root: &Path) -> Vec<Finding> {
+    const GROUP: &str = "host";
+    const LOST: &str = "limits, throttling and pressure of services; names of containers and units \
+                        where a process's own /proc entry does not tell them";
+    let mounts = Mounts::find(proc_root);
+    let seen: Vec<String> = Hierarchy::ALL
+        .into_iter()
+        .filter_map(|hierarchy| Some((hierarchy, mounts.get(hierarchy)?)))
+        .map(|(hierarchy, mount)| {
+            let point = mount.point().display();
+            match hierarchy.controller() {
+                None => format!("version 2 on {point} ({})", controllers(mount)),
+                Some(controller) => format!("version 1, {controller}, on {point}"),
+            }
+        })
+        .collect();
+    let cgroups = if seen.is_empty() {
+        Finding::broken(
+            GROUP,
             "cgroups",
             State::Degraded,
-            "/sys/fs/cgroup is not mounted",
-            "names of containers and units where a process's own /proc entry does not tell them",
-        ),
+            "no hierarchy is mounted",
+            LOST,
+        )
+        .remedy("mount the host's /sys/fs/cgroup, and run in the host's cgroup namespace")
+    } else if Hierarchy::ALL
+        .into_iter()
+        .filter_map(|hierarchy| mounts.get(hierarchy))
+        .any(|mount| !mount.is_whole())
+    {
+        Finding::broken(
+            GROUP,
+            "cgroups",
+            State::Degraded,
+            format!("only a part can be seen: {}", seen.join("; ")),
+            LOST,
+        )
+        .remedy("run in the host's cgroup namespace, with the host's /sys/fs/cgroup")
+    } else {
+        Finding::works(GROUP, "cgroups", seen.join("; "))
+    };
+    vec![cgroups, pressure(proc_root)]
+}
+
+/// The controllers that the unified hierarchy has.
+fn controllers(mount: &Mount) -> String {
+    let mut content = String::new();
+    mount.read("/", "cgroup.controllers", &mut content);
+    if content.trim().is_empty() {
+        return "no controllers".into();
+    }
+    content.trim().replace(' ', ", ")
+}
+
+fn pressure(proc_root: &Path) -> Finding {
+    match fs::read_to_string(proc_root.join("pressure/memory")) {
+        Ok(_) => Finding::works("host", "pressure", "the kernel keeps account of it (PSI)"),
+        Err(error) => Finding::broken(
+            "host",
+            "pressure",
+            State::Degraded,
+            format!("{}: {error}", proc_root.join("pressure").display()),
+            "how long tasks stood still for want of CPU, memory and disk, by the kernel's account",
+        )
+        .remedy("start the kernel with psi=1, if it was built with CONFIG_PSI"),
     }
 }
 

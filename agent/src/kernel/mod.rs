@@ -3,6 +3,7 @@
 pub mod btf;
 pub mod info;
 pub mod interfaces;
+pub mod memory;
 pub mod object;
 pub mod offsets;
 pub mod records;

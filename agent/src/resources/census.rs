@@ -25,6 +25,10 @@ pub const MAX_PROCESSES: usize = 32_768;
 /// How long a look may take; what was not reached by then is missing from it.
 const BUDGET: Duration = Duration::from_millis(500);
 
+/// Looks for which the owner of a process that is gone is remembered, for what the kernel side
+/// counted of it: at least some half a minute.
+const REMEMBERED: u64 = 64;
+
 /// `PF_KTHREAD` of `include/linux/sched.h`.
 const PF_KTHREAD: u64 = 0x0020_0000;
 
@@ -135,6 +139,37 @@ impl Census {
         self.services.owner(&service)
     }
 
+    /// Whose a task is that may be gone by now. Then it is whose it was when it was last seen, if it
+    /// was seen: what is left of a process tells less than the living one did.
+    pub fn owner_of(&self, task: &Task) -> Owner {
+        let key = &task.process;
+        let is_alive = || {
+            self.stat(key.pid)
+                .is_some_and(|stat| is_of(&stat, key) && stat.resident_pages > 0)
+        };
+        let owner = if is_alive() {
+            self.owner(task)
+        } else {
+            Owner::Unknown
+        };
+        // It may have ended while it was looked at.
+        if owner == Owner::Unknown
+            && let Some(last) = self.last_owner(key)
+        {
+            return last;
+        }
+        match owner {
+            Owner::Unknown => self.owner(task),
+            Owner::Service(_) => owner,
+        }
+    }
+
+    fn last_owner(&self, key: &ProcessKey) -> Option<Owner> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = state.named.get(&key.pid)?;
+        (named.start_ticks == ticks(key.start_boottime_ns)).then(|| named.owner.clone())
+    }
+
     /// Whether the process was there at the last look. One that started since is alive too.
     #[must_use]
     pub fn is_alive(&self, key: &ProcessKey) -> bool {
@@ -146,9 +181,12 @@ impl Census {
     }
 
     fn is_there(&self, key: &ProcessKey) -> bool {
-        let path = self.proc_root.join(key.pid.to_string()).join("stat");
+        self.stat(key.pid).is_some_and(|stat| is_of(&stat, key))
+    }
+
+    fn stat(&self, pid: u32) -> Option<Stat> {
+        let path = self.proc_root.join(pid.to_string()).join("stat");
         Stat::read(&path, &mut Vec::new())
-            .is_some_and(|stat| stat.start_ticks == ticks(key.start_boottime_ns))
     }
 
     fn look_now(&self, state: &mut State) -> Look {
@@ -194,7 +232,12 @@ impl Census {
         }
         let round = state.round;
         if look.is_complete {
-            state.named.retain(|_, named| named.round == round);
+            let keep = if state.named.len() > MAX_PROCESSES {
+                0
+            } else {
+                REMEMBERED
+            };
+            state.named.retain(|_, named| round - named.round <= keep);
         }
         let living = look.processes.iter().filter_map(|p| p.owner.labels());
         self.services.keep(living);
@@ -234,6 +277,11 @@ impl Census {
         );
         owner
     }
+}
+
+/// Whether this is of that process, not of another with the same id.
+const fn is_of(stat: &Stat, key: &ProcessKey) -> bool {
+    stat.start_ticks == ticks(key.start_boottime_ns)
 }
 
 /// Labels of all services with a living process.

@@ -8,12 +8,13 @@ mod service_seconds;
 use std::fs;
 use std::path::Path;
 
-use procfs::{CpuPressure, FromRead as _};
 use rustix::time::{ClockId, clock_gettime};
 
 use super::Host;
 use super::group::{Collect, CollectError};
 use super::hooks_of;
+use super::pressure::{self, Pressure, Resource};
+use super::throttling::{self, Throttling};
 use crate::kernel::Hook;
 use crate::kernel::object::Types;
 use crate::kernel::sched;
@@ -26,15 +27,6 @@ use service_seconds::ServiceSeconds;
 
 /// Where sysfs has the CPUs.
 const CPUS: &str = "/sys/devices/system/cpu";
-
-const PRESSURE: Family = Family {
-    name: "hark_cpu_pressure_waiting_seconds",
-    help: "Time in which at least one thread waited for a CPU (pressure stall information, some).",
-    unit: Some("seconds"),
-    kind: Kind::Counter,
-    source: "/proc/pressure/cpu",
-    labels: &[],
-};
 
 const SERVICE_SECONDS: Family = Family {
     name: "hark_service_cpu_seconds",
@@ -51,6 +43,8 @@ struct Cpu {
     /// `None` if the scheduler's programs do not run.
     run_queue: Option<RunQueue>,
     seconds: ServiceSeconds,
+    throttling: Throttling,
+    pressure: Pressure,
 }
 
 /// Builds the group, and attaches what it needs.
@@ -69,6 +63,8 @@ pub fn build(host: &Host, types: &Types) -> (Box<dyn Collect>, Vec<Hook>) {
         modes: Modes::default(),
         run_queue,
         seconds: ServiceSeconds::new(since),
+        throttling: Throttling::default(),
+        pressure: Pressure::new(Resource::Cpu),
     };
     // What processes have by now is history.
     cpu.tend();
@@ -88,7 +84,9 @@ pub fn families() -> Vec<&'static Family> {
         &modes::FAMILIES[..],
         &run_queue::FAMILIES,
         &faults::FAMILIES,
-        &[&PRESSURE, &SERVICE_SECONDS],
+        throttling::FAMILIES,
+        &pressure::families(Resource::Cpu),
+        &[&SERVICE_SECONDS],
     ]
     .concat()
 }
@@ -117,28 +115,12 @@ impl Cpu {
     }
 }
 
-/// Writes the host's pressure, if the kernel keeps it.
-fn pressure(page: &mut Page<'_>, proc_root: &Path) -> Result<(), CollectError> {
-    // Not there: built without. Refused: switched off by `psi=0`.
-    let Ok(text) = fs::read(proc_root.join("pressure/cpu")) else {
-        return Ok(());
-    };
-    let pressure =
-        CpuPressure::from_read(text.as_slice()).map_err(|error| CollectError::Malformed {
-            path: proc_root.join("pressure/cpu").display().to_string(),
-            detail: error.to_string(),
-        })?;
-    page.family(&PRESSURE)?;
-    // Microseconds.
-    let waiting = Seconds(u128::from(pressure.some.total) * 1000);
-    Ok(page.sample(&PRESSURE, "", waiting)?)
-}
-
 impl Collect for Cpu {
     fn collect(&mut self, page: &mut Page<'_>) -> Result<(), CollectError> {
         let posted = self.post();
         let modes = self.modes(page);
-        let pressure = pressure(page, &self.host.proc_root);
+        let pressure = self.pressure.write(page, &self.host);
+        let throttling = self.throttling.write(page, &self.host);
         faults::write(page, &self.host.proc_root, Path::new(CPUS))?;
         page.family(&SERVICE_SECONDS)?;
         for (labels, nanos) in self.seconds.services() {
@@ -148,7 +130,11 @@ impl Collect for Cpu {
             Some(run_queue) => run_queue.write(page),
             None => Ok(()),
         };
-        posted.and(modes).and(pressure).and(run_queue)
+        posted
+            .and(modes)
+            .and(pressure)
+            .and(throttling)
+            .and(run_queue)
     }
 
     /// Names processes while they are there, and makes room for others.
@@ -156,5 +142,6 @@ impl Collect for Cpu {
         if let Err(error) = self.post() {
             tracing::debug!(%error, "CPU time is not posted");
         }
+        self.throttling.tend(&self.host);
     }
 }

@@ -12,6 +12,7 @@
 //! host's series alone.
 
 pub mod census;
+pub mod cgroups;
 pub mod cpu;
 pub mod disk;
 pub mod group;
@@ -19,7 +20,9 @@ pub mod histogram;
 pub mod ledger;
 pub mod memory;
 pub mod network;
+pub mod pressure;
 pub mod services;
+pub mod throttling;
 
 use std::fmt;
 use std::io;
@@ -32,6 +35,7 @@ use crate::kernel::object::{Object, ObjectError, Types};
 use crate::telemetry::page::{Family, Page, Section};
 
 use census::Census;
+use cgroups::Cgroups;
 use group::{Collect, Groups};
 use services::Services;
 
@@ -42,6 +46,8 @@ pub struct Host {
     pub proc_root: std::path::PathBuf,
     /// The living processes and their services.
     pub census: Arc<Census>,
+    /// The cgroups that they are in, and whose these are.
+    pub cgroups: Arc<Cgroups>,
     /// The services that have series.
     pub services: Arc<Services>,
 }
@@ -50,6 +56,7 @@ pub struct Host {
 pub struct Resources {
     groups: Vec<(&'static str, Box<dyn Collect>)>,
     hooks: Vec<Hook>,
+    cgroups: Arc<Cgroups>,
     services: Arc<Services>,
 }
 
@@ -57,6 +64,7 @@ pub struct Resources {
 #[derive(Debug)]
 pub struct Running {
     groups: Groups,
+    cgroups: Arc<Cgroups>,
     services: Arc<Services>,
 }
 
@@ -76,7 +84,10 @@ pub fn families() -> Vec<(&'static str, Vec<&'static Family>)> {
         ("Memory", memory::families()),
         ("Disk", disk::families()),
         ("Network", network::families()),
-        ("Collectors", [group::FAMILIES, services::FAMILIES].concat()),
+        (
+            "Collectors",
+            [group::FAMILIES, services::FAMILIES, cgroups::FAMILIES].concat(),
+        ),
     ]
 }
 
@@ -89,18 +100,22 @@ impl Resources {
             config.resources.max_services,
             config.metrics.expire_after,
         ));
+        let census = Arc::new(Census::new(
+            config.proc_root.clone(),
+            identities,
+            Arc::clone(&services),
+        ));
+        let cgroups = Cgroups::new(config.proc_root.clone(), Arc::clone(&census));
         let host = Host {
             proc_root: config.proc_root.clone(),
-            census: Arc::new(Census::new(
-                config.proc_root.clone(),
-                identities,
-                Arc::clone(&services),
-            )),
+            census,
+            cgroups: Arc::new(cgroups),
             services: Arc::clone(&services),
         };
         let mut built = Self {
             groups: Vec::new(),
             hooks: Vec::new(),
+            cgroups: Arc::clone(&host.cgroups),
             services,
         };
         if config.resources.cpu {
@@ -131,6 +146,7 @@ impl Resources {
     pub fn start(self) -> io::Result<Running> {
         Ok(Running {
             groups: Groups::start(self.groups)?,
+            cgroups: self.cgroups,
             services: self.services,
         })
     }
@@ -169,6 +185,7 @@ pub(crate) fn hooks_of(
 impl Section for Running {
     fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
         self.groups.write(page)?;
+        self.cgroups.write(page)?;
         self.services.write(page)
     }
 }
