@@ -13,6 +13,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("HARK_SOCKET_OBJECT", "socket"),
     ("HARK_SCHED_OBJECT", "sched"),
     ("HARK_MEMORY_OBJECT", "memory"),
+    ("HARK_BLOCK_OBJECT", "block"),
 ];
 
 /// Where cargo puts the objects, under the target folder.

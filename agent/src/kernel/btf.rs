@@ -48,6 +48,7 @@ const MAGIC: u16 = 0xeb9f;
 const KIND_PTR: u32 = 2;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
@@ -130,7 +131,7 @@ impl Btf {
                 1 | 14 | 17 => 4,
                 3 => 12,
                 KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * ty.count as usize,
-                6 | KIND_FUNC_PROTO => 8 * ty.count as usize,
+                KIND_ENUM | KIND_FUNC_PROTO => 8 * ty.count as usize,
                 KIND_PTR | 7..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,
                 _ => {
                     return Err(BtfError::Malformed(
@@ -260,6 +261,12 @@ impl Btf {
             .resolve(pointer.size_or_type)
             .filter(|t| t.kind == KIND_FUNC_PROTO)?;
         Some(proto.count.saturating_sub(1))
+    }
+
+    /// Whether this kernel has an enumeration of this name.
+    #[must_use]
+    pub fn has_enum(&self, name: &str) -> bool {
+        self.find(KIND_ENUM, name).is_some()
     }
 
     /// Whether this kernel has a function of this name that BTF describes.

@@ -1,5 +1,6 @@
 //! The kernel side: loading the programs, attaching them, reading what they send.
 
+pub mod block;
 pub mod btf;
 pub mod info;
 pub mod interfaces;
