@@ -8,7 +8,9 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod accept;
 pub mod counter;
+pub mod drop;
 pub mod histogram;
 pub mod offsets;
 pub mod process;

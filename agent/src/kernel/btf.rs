@@ -4,6 +4,8 @@
 //! (`btf-rs`), or give no member offsets (`aya-obj`); this takes 4 ms and the size of the file.
 //! Format: `Documentation/bpf/btf.rst` in the kernel's sources.
 
+mod enums;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -48,6 +50,7 @@ const MAGIC: u16 = 0xeb9f;
 const KIND_PTR: u32 = 2;
 const KIND_STRUCT: u32 = 4;
 const KIND_UNION: u32 = 5;
+const KIND_ENUM: u32 = 6;
 const KIND_TYPEDEF: u32 = 8;
 const KIND_VOLATILE: u32 = 9;
 const KIND_CONST: u32 = 10;
@@ -55,6 +58,7 @@ const KIND_RESTRICT: u32 = 11;
 const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_TYPE_TAG: u32 = 18;
+const KIND_ENUM64: u32 = 19;
 
 /// Type information of one kernel.
 pub struct Btf {
@@ -129,8 +133,8 @@ impl Btf {
             let extra = match ty.kind {
                 1 | 14 | 17 => 4,
                 3 => 12,
-                KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * ty.count as usize,
-                6 | KIND_FUNC_PROTO => 8 * ty.count as usize,
+                KIND_STRUCT | KIND_UNION | 15 | KIND_ENUM64 => 12 * ty.count as usize,
+                KIND_ENUM | KIND_FUNC_PROTO => 8 * ty.count as usize,
                 KIND_PTR | 7..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,
                 _ => {
                     return Err(BtfError::Malformed(

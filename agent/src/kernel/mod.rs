@@ -1,8 +1,11 @@
 //! The kernel side: loading the programs, attaching them, reading what they send.
 
+pub mod accept;
 pub mod btf;
+pub mod drop;
 pub mod info;
 pub mod interfaces;
+pub mod listeners;
 pub mod object;
 pub mod offsets;
 pub mod records;
