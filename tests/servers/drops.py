@@ -1,5 +1,6 @@
 """Datagrams that the kernel drops, for one reason. Arguments: the reason, and how many."""
 import ctypes
+import errno
 import socket
 import struct
 import sys
@@ -27,4 +28,9 @@ else:
     sys.exit(f"unknown reason {reason}")
 sender = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 for _ in range(count):
-    sender.sendto(bytes(512), address)
+    try:
+        sender.sendto(bytes(512), address)
+    except OSError as error:
+        # The queue of the interface dropped it and says so (with IP_RECVERR) or not.
+        if error.errno != errno.ENOBUFS:
+            raise

@@ -101,6 +101,7 @@ fn datagrams_for_a_full_receive_buffer() {
     expect_equal(full, make);
 }
 
+/// A token bucket that lets next to nothing through: what it drops, by its own count.
 #[test]
 fn packets_that_traffic_control_drops() {
     need!(agent::root());
@@ -111,19 +112,28 @@ fn packets_that_traffic_control_drops() {
     let run = |args: &str| {
         let mut command = netns.command(&tc);
         command.args(args.split(' '));
-        let (status, _, stderr) = Process::finish(command, Duration::from_secs(20));
+        let (status, stdout, stderr) = Process::finish(command, Duration::from_secs(20));
         let refused = || Skip(format!("tc {args}: {}", stderr.trim()));
-        status.success().then_some(()).ok_or_else(refused)
+        status.success().then_some(stdout).ok_or_else(refused)
     };
-    need!(run("qdisc add dev lo ingress"));
-    need!(run("filter add dev lo parent ffff: matchall action drop"));
-    expect_equal(
-        || dropped(agent, "tc_ingress"),
-        || {
-            send(&netns, "socket_filter");
-            SENT
-        },
-    );
+    need!(run(
+        "qdisc add dev lo root tbf rate 8kbit burst 1600 limit 3000"
+    ));
+    let dropped_by_tc = || {
+        let shown = run("-s -j qdisc show dev lo").expect("it is there");
+        let qdiscs: serde_json::Value = serde_json::from_str(&shown).expect("JSON");
+        let drops = |qdisc: &serde_json::Value| qdisc["drops"].as_u64();
+        let all = qdiscs.as_array().expect("a list");
+        all.iter().filter_map(drops).sum::<u64>()
+    };
+    let by_reason = || dropped(agent, "qdisc_drop") + dropped(agent, "qdisc_overlimit");
+    expect_equal(by_reason, || {
+        let before = dropped_by_tc();
+        send(&netns, "socket_filter");
+        let made = dropped_by_tc() - before;
+        assert!(made > SENT / 2, "{made}");
+        made
+    });
 }
 
 /// All reasons are there from the start, each once, and none of them by its number.

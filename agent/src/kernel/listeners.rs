@@ -36,15 +36,19 @@ pub struct Listener {
 /// Appends the listeners of the namespace that `namespace` (a file of `/proc/PID/ns`) stands for,
 /// until there are `limit` of them. Says whether these are all.
 ///
-/// Moves the calling thread into the namespace and leaves it there: to be called on a thread that
-/// does nothing else.
+/// Moves the calling thread into the namespace, which takes CAP_SYS_ADMIN, and leaves it there: to be
+/// called on a thread that does nothing else.
 ///
 /// # Errors
 ///
 /// The namespace may not be entered, or the kernel has no `tcp_diag`.
 pub fn listeners(namespace: &Path, limit: usize, found: &mut Vec<Listener>) -> io::Result<bool> {
-    let namespace = File::open(namespace)?;
-    move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    // Where the thread is already it needs no privilege to stay.
+    let here = std::fs::read_link("/proc/thread-self/ns/net").ok();
+    if here.is_none() || std::fs::read_link(namespace).ok() != here {
+        let namespace = File::open(namespace)?;
+        move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))?;
+    }
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;

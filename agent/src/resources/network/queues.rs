@@ -31,6 +31,10 @@ const BUDGET: Duration = Duration::from_millis(250);
 /// Searches after which nobody is taken to have the listener: one of the kernel's own has no file.
 const SEARCHES: u8 = 3;
 
+/// Looks that a listener may be missing from before it is forgotten: the process that led into its
+/// namespace may have ended in between, and what is counted twice could not be taken back.
+const KEPT_LOOKS: u64 = 8;
+
 const SOURCE: &str = "sock_diag";
 const SERVICE: &[&str] = &["service_name", "service_namespace"];
 
@@ -79,8 +83,17 @@ const UNKNOWN: Family = Family {
     labels: &[],
 };
 
+const REFUSED: Family = Family {
+    name: "hark_accept_queue_refused_namespaces",
+    help: "Network namespaces whose accept queues are not seen, because the agent may not enter them; it takes CAP_SYS_ADMIN.",
+    unit: None,
+    kind: Kind::Gauge,
+    source: "setns",
+    labels: &[],
+};
+
 /// What this module writes.
-pub(super) const FAMILIES: &[&Family] = &[&LENGTH, &LIMIT, &FULLEST, &DROPS, &UNKNOWN];
+pub(super) const FAMILIES: &[&Family] = &[&LENGTH, &LIMIT, &FULLEST, &DROPS, &UNKNOWN, &REFUSED];
 
 /// What is remembered of a listener.
 #[derive(Debug)]
@@ -115,7 +128,11 @@ impl Queues {
     /// Writes all families.
     pub(super) fn write(&mut self, page: &mut Page<'_>, host: &Host) -> Result<(), CollectError> {
         let look = host.census.look();
-        let (found, seen) = in_all_namespaces(&host.proc_root, &look.processes);
+        let Looked {
+            found,
+            refused,
+            seen,
+        } = in_all_namespaces(&host.proc_root, &look.processes);
         self.round += 1;
         // A part of the listeners is no reason to forget the others.
         let complete = seen.is_ok();
@@ -137,10 +154,13 @@ impl Queues {
         let round = self.round;
         if complete {
             self.settled = true;
-            self.known.retain(|_, known| known.round == round);
+            self.known
+                .retain(|_, known| round - known.round < KEPT_LOOKS);
         }
         self.drops.retain(|labels, _| host.services.has(labels));
         self.write_page(page, &queues, unknown)?;
+        page.family(&REFUSED)?;
+        page.sample(&REFUSED, "", refused)?;
         seen
     }
 
@@ -241,11 +261,17 @@ impl Queues {
     }
 }
 
-/// The listeners of each namespace that a process is in, and whether these are all.
-fn in_all_namespaces(
-    proc_root: &Path,
-    processes: &[Process],
-) -> (Vec<Listener>, Result<(), CollectError>) {
+/// What was seen.
+struct Looked {
+    found: Vec<Listener>,
+    /// Namespaces that may not be entered.
+    refused: u64,
+    /// Whether these are all that may be seen.
+    seen: Result<(), CollectError>,
+}
+
+/// The listeners of each namespace that a process is in.
+fn in_all_namespaces(proc_root: &Path, processes: &[Process]) -> Looked {
     let mut namespaces: IndexMap<PathBuf, PathBuf> = IndexMap::new();
     let mut result = Ok(());
     for process in processes {
@@ -262,49 +288,63 @@ fn in_all_namespaces(
     }
     // A thread of its own, because it moves from one namespace to the next and never comes back.
     let looked = thread::scope(|scope| {
-        thread::Builder::new()
+        let spawned = thread::Builder::new()
             .name("hark-listeners".into())
-            .spawn_scoped(scope, || look(namespaces.values()))
-            .map_err(CollectError::from)?
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            .spawn_scoped(scope, || look(namespaces.values()));
+        spawned.map(|thread| {
+            thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     });
     match looked {
-        Ok((found, incomplete)) => (found, incomplete.and(result)),
-        Err(error) => (Vec::new(), Err(error)),
+        Ok(looked) => Looked {
+            seen: looked.seen.and(result),
+            ..looked
+        },
+        Err(error) => Looked {
+            found: Vec::new(),
+            refused: 0,
+            seen: Err(error.into()),
+        },
     }
 }
 
-type Looked = (Vec<Listener>, Result<(), CollectError>);
-
-fn look<'a>(namespaces: impl Iterator<Item = &'a PathBuf>) -> Result<Looked, CollectError> {
-    let mut found = Vec::new();
-    let mut result = Ok(());
+fn look<'a>(namespaces: impl Iterator<Item = &'a PathBuf>) -> Looked {
+    let mut looked = Looked {
+        found: Vec::new(),
+        refused: 0,
+        seen: Ok(()),
+    };
     let begun = Instant::now();
     for namespace in namespaces {
         if begun.elapsed() > BUDGET {
-            return Ok((
-                found,
-                Err(CollectError::TooMany {
-                    what: "network namespaces to look at in the time there is",
-                    limit: MAX_NAMESPACES,
-                }),
-            ));
+            looked.seen = Err(CollectError::TooMany {
+                what: "network namespaces to look at in the time there is",
+                limit: MAX_NAMESPACES,
+            });
+            break;
         }
-        match listeners(namespace, MAX_LISTENERS, &mut found) {
+        match listeners(namespace, MAX_LISTENERS, &mut looked.found) {
             Ok(true) => {}
-            Ok(false) => return Ok((found, Err(too_many("listening sockets", MAX_LISTENERS)))),
+            Ok(false) => {
+                looked.seen = Err(too_many("listening sockets", MAX_LISTENERS));
+                break;
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
+                looked.refused += 1;
+            }
             // The last process of the namespace has ended since.
             Err(error) if error.kind() == std::io::ErrorKind::NotFound && !namespace.exists() => {}
             Err(source) => {
-                result = Err(CollectError::Read {
+                looked.seen = Err(CollectError::Read {
                     path: format!("the listening sockets of {}", namespace.display()),
                     source,
                 });
             }
         }
     }
-    Ok((found, result))
+    looked
 }
 
 const fn too_many(what: &'static str, limit: usize) -> CollectError {

@@ -39,6 +39,8 @@ pub(super) const FAMILIES: &[&Family] = &[&PROCESSED, &SQUEEZED, &DROPPED];
 #[derive(Debug)]
 pub(super) struct Softnet(PathBuf);
 
+type Value = fn(&Row) -> u64;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Row {
     cpu: u64,
@@ -63,7 +65,7 @@ impl Softnet {
             path: path(),
             detail: format!("the line `{line}`"),
         })?;
-        let value: [(&Family, fn(&Row) -> u64); 3] = [
+        let value: [(&Family, Value); 3] = [
             (&PROCESSED, |row| row.processed),
             (&SQUEEZED, |row| row.squeezed),
             (&DROPPED, |row| row.dropped),
