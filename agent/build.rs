@@ -14,6 +14,8 @@ const OBJECTS: &[(&str, &str)] = &[
     ("HARK_SCHED_OBJECT", "sched"),
     ("HARK_MEMORY_OBJECT", "memory"),
     ("HARK_BLOCK_OBJECT", "block"),
+    ("HARK_ACCEPT_OBJECT", "accept"),
+    ("HARK_DROP_OBJECT", "drop"),
 ];
 
 /// Where cargo puts the objects, under the target folder.

@@ -8,8 +8,10 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod accept;
 pub mod block;
 pub mod counter;
+pub mod drop;
 pub mod histogram;
 pub mod http2;
 pub mod memory;

@@ -4,6 +4,8 @@
 //! (`btf-rs`), or give no member offsets (`aya-obj`); this takes 4 ms and the size of the file.
 //! Format: `Documentation/bpf/btf.rst` in the kernel's sources.
 
+mod enums;
+
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -56,6 +58,7 @@ const KIND_RESTRICT: u32 = 11;
 const KIND_FUNC: u32 = 12;
 const KIND_FUNC_PROTO: u32 = 13;
 const KIND_TYPE_TAG: u32 = 18;
+const KIND_ENUM64: u32 = 19;
 
 /// Type information of one kernel.
 pub struct Btf {
@@ -130,7 +133,7 @@ impl Btf {
             let extra = match ty.kind {
                 1 | 14 | 17 => 4,
                 3 => 12,
-                KIND_STRUCT | KIND_UNION | 15 | 19 => 12 * ty.count as usize,
+                KIND_STRUCT | KIND_UNION | 15 | KIND_ENUM64 => 12 * ty.count as usize,
                 KIND_ENUM | KIND_FUNC_PROTO => 8 * ty.count as usize,
                 KIND_PTR | 7..=KIND_FUNC | 16 | KIND_TYPE_TAG => 0,
                 _ => {

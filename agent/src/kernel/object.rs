@@ -4,12 +4,13 @@
 //! subsystem only. What each object attaches to is a table of [`Wanted`]; what came of it is a list
 //! of [`Hook`]s, which `/readyz` and `hark doctor` show.
 
+pub mod cgroup;
 pub mod jump;
 
 use std::os::fd::AsFd as _;
 
 use aya::maps::Map;
-use aya::programs::BtfTracePoint;
+use aya::programs::{BtfTracePoint, CgroupSockAddr};
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use thiserror::Error;
 
@@ -110,6 +111,7 @@ pub struct Object {
     name: &'static str,
     ebpf: Ebpf,
     wanted: &'static [Wanted],
+    on_cgroup: &'static [cgroup::OnCgroup],
     /// Only held: see [`jump::Laid`].
     _jumps: Vec<jump::Laid>,
     /// What was to be attached, and what came of it.
@@ -176,6 +178,7 @@ impl Object {
             name,
             ebpf,
             wanted,
+            on_cgroup: &[],
             _jumps: Vec::new(),
             hooks,
         };
@@ -239,14 +242,17 @@ impl Object {
     /// The kernel's figures of each program that is loaded.
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, ProgramFigures)> {
-        self.wanted
-            .iter()
-            .filter_map(|wanted| {
-                let program: &BtfTracePoint = self.ebpf.program(wanted.name)?.try_into().ok()?;
-                let fd = program.fd().ok()?;
-                Some((wanted.name, figures(fd.as_fd()).ok()?))
-            })
-            .collect()
+        let traced = self.wanted.iter().filter_map(|wanted| {
+            let program: &BtfTracePoint = self.ebpf.program(wanted.name)?.try_into().ok()?;
+            let fd = program.fd().ok()?;
+            Some((wanted.name, figures(fd.as_fd()).ok()?))
+        });
+        let on_cgroup = self.on_cgroup.iter().filter_map(|wanted| {
+            let program: &CgroupSockAddr = self.ebpf.program(wanted.name)?.try_into().ok()?;
+            let fd = program.fd().ok()?;
+            Some((wanted.name, figures(fd.as_fd()).ok()?))
+        });
+        traced.chain(on_cgroup).collect()
     }
 }
 

@@ -1,4 +1,14 @@
 //! The network: utilization, saturation, errors.
+//!
+//! Interfaces and the kernel's own counters are those of the host's network namespace. What the
+//! kernel programs count, drops and accepts, is of all namespaces.
+
+mod accept;
+mod drops;
+mod interfaces;
+mod protocols;
+mod queues;
+mod softnet;
 
 use super::Host;
 use super::group::{Collect, CollectError};
@@ -8,24 +18,68 @@ use crate::telemetry::page::{Family, Page};
 
 struct Network {
     host: Host,
+    interfaces: interfaces::Interfaces,
+    softnet: softnet::Softnet,
+    protocols: protocols::Protocols,
+    drops: Option<drops::Drops>,
+    accepts: Option<accept::Accepts>,
+    queues: queues::Queues,
 }
 
 /// Builds the group, and attaches what it needs.
 #[must_use]
 pub fn build(host: &Host, types: &Types) -> (Box<dyn Collect>, Vec<Hook>) {
-    let _ = types;
-    (Box::new(Network { host: host.clone() }), Vec::new())
+    let (drops, mut hooks) = drops::build(types);
+    let (accepts, accept_hooks) = accept::build(types);
+    hooks.extend(accept_hooks);
+    let network = Network {
+        host: host.clone(),
+        interfaces: interfaces::Interfaces::new(&host.proc_root),
+        softnet: softnet::Softnet::new(&host.proc_root),
+        protocols: protocols::Protocols::new(&host.proc_root),
+        drops,
+        accepts,
+        queues: queues::Queues::default(),
+    };
+    (Box::new(network), hooks)
 }
 
 /// What the group writes.
 #[must_use]
 pub fn families() -> Vec<&'static Family> {
-    Vec::new()
+    let lists = [
+        interfaces::FAMILIES,
+        softnet::FAMILIES,
+        drops::FAMILIES,
+        accept::FAMILIES,
+        queues::FAMILIES,
+    ];
+    let mut families = lists.concat();
+    families.extend(protocols::families());
+    families
 }
 
 impl Collect for Network {
     fn collect(&mut self, page: &mut Page<'_>) -> Result<(), CollectError> {
-        let _ = (&self.host, page);
-        Ok(())
+        let mut results = vec![
+            self.interfaces.write(page),
+            self.softnet.write(page),
+            self.protocols.write(page),
+        ];
+        if let Some(drops) = &self.drops {
+            results.push(drops.write(page));
+        }
+        if let Some(accepts) = &mut self.accepts {
+            results.push(accepts.write(page, &self.host));
+        }
+        results.push(self.queues.write(page, &self.host));
+        results.into_iter().collect()
+    }
+
+    fn tend(&mut self) {
+        // What fails is told at the scrape.
+        if let Some(accepts) = &mut self.accepts {
+            let _ = accepts.post(&self.host);
+        }
     }
 }

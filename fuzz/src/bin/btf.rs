@@ -20,4 +20,5 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     }
     let _ = btf.tracepoint_args("ev");
     let _ = btf.has_function("ev");
+    let _ = btf.enumeration("small");
 });

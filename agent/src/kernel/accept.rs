@@ -1,0 +1,119 @@
+//! The accept object: loaded, attached, and its maps.
+
+use aya::maps::{Array, HashMap, MapData};
+use aya::{EbpfLoader, Pod};
+use hark_common::accept::{AcceptOffsets, Accepted};
+use hark_common::histogram::Exp2;
+use hark_common::process::ProcessOffsets;
+
+use super::btf::{Btf, BtfError};
+use super::object::cgroup::OnCgroup;
+use super::object::{Object, ObjectError, Types, Wanted};
+use super::offsets::{from_btf, process_from_btf};
+use crate::resources::ledger::Key;
+
+/// The object that `cargo xtask build` made; empty in an agent that was built without it.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_ACCEPT_OBJECT"));
+
+const GIVES: &str = "how long connections wait to be accepted";
+
+/// What this object attaches to.
+pub const WANTED: [Wanted; 1] = [Wanted {
+    name: "inet_sock_set_state",
+    args: 3,
+    gives: GIVES,
+    required: true,
+    since: "; it came with Linux 4.16",
+}];
+
+/// What it attaches to the host's cgroups.
+pub const ON_CGROUP: [OnCgroup; 2] = [
+    OnCgroup {
+        name: "getpeername4",
+        gives: GIVES,
+    },
+    OnCgroup {
+        name: "getpeername6",
+        gives: GIVES,
+    },
+];
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct Layout(AcceptOffsets);
+// SAFETY: `repr(C)` integers without padding; any bytes are a value.
+unsafe impl Pod for Layout {}
+
+#[derive(Clone, Copy)]
+#[repr(transparent)]
+struct ProcessLayout(ProcessOffsets);
+// SAFETY: as above.
+unsafe impl Pod for ProcessLayout {}
+
+/// [`Accepted`] as the value of a map.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub struct Entry(pub Accepted);
+// SAFETY: as above.
+unsafe impl Pod for Entry {}
+
+/// [`Exp2`] as the value of a map.
+#[derive(Clone, Copy, Debug, Default)]
+#[repr(transparent)]
+pub struct Histogram(pub Exp2);
+// SAFETY: as above.
+unsafe impl Pod for Histogram {}
+
+/// Loads and attaches the programs. What `own_pid` accepts is left out.
+///
+/// # Errors
+///
+/// The maps cannot be made, a field is missing, or a program cannot be attached.
+pub fn load(types: &Types, own_pid: u32) -> Result<Object, ObjectError> {
+    let offsets = Layout(offsets(&types.btf)?);
+    let process = ProcessLayout(process_from_btf(&types.btf)?);
+    let mut loader = EbpfLoader::new();
+    loader
+        .btf(Some(&types.aya))
+        .override_global("OFFSETS", &offsets, true)
+        .override_global("PROCESS", &process, true)
+        .override_global("OWN_PID", &own_pid, true);
+    let mut object = Object::load("accept", OBJECT, &WANTED, types, &mut loader)?;
+    object.attach_to_cgroup(&ON_CGROUP)?;
+    Ok(object)
+}
+
+fn offsets(btf: &Btf) -> Result<AcceptOffsets, BtfError> {
+    let common = from_btf(btf)?;
+    Ok(AcceptOffsets {
+        sock_socket: common.sock_socket,
+        task_stack: btf.offset_of("task_struct", "stack")?,
+        regs_syscall: common.regs_syscall,
+        machine: common.machine,
+    })
+}
+
+/// The maps of the object.
+pub struct Maps {
+    /// By process.
+    pub processes: HashMap<MapData, Key, Entry>,
+    /// All that were accepted, by whomever.
+    pub host: Array<MapData, Histogram>,
+    /// By [`hark_common::accept::Counter`].
+    pub counters: Array<MapData, u64>,
+}
+
+impl Maps {
+    /// Takes them out of the object.
+    ///
+    /// # Errors
+    ///
+    /// It has not all of them, which only a stale build can cause.
+    pub fn take(object: &mut Object) -> Result<Self, ObjectError> {
+        Ok(Self {
+            processes: object.map("PROCESSES")?,
+            host: object.map("HOST")?,
+            counters: object.map("COUNTERS")?,
+        })
+    }
+}
