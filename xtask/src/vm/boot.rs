@@ -59,11 +59,7 @@ pub(super) fn boot(kernel: &Path, initramfs: &Path, folder: &Path) -> Result<Ran
         .arg(kernel)
         .arg("-initrd")
         .arg(initramfs)
-        // After a panic it ends at once; what decides is the report's last line.
-        .args([
-            "-append",
-            "console=ttyS0 quiet loglevel=4 panic=-1 oops=panic",
-        ])
+        .args(["-append", PARAMETERS])
         .stdin(Stdio::null());
     let child = qemu
         .spawn()
