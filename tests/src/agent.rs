@@ -64,10 +64,20 @@ impl Agent {
     #[must_use]
     #[track_caller]
     pub fn start_in_turn(turn: Turn, environment: &[(&str, &str)]) -> Self {
+        Self::start_within(Duration::from_secs(30), turn, environment)
+    }
+
+    /// As [`start_in_turn`](Self::start_in_turn), on a machine with a pace of its own.
+    ///
+    /// # Panics
+    /// If it is not ready within `limit`.
+    #[must_use]
+    #[track_caller]
+    pub fn start_within(limit: Duration, turn: Turn, environment: &[(&str, &str)]) -> Self {
         let run_dir = tempfile::tempdir().expect("a temporary folder");
         let address = names::free_address();
         let mut process = Process::start(command(&run_dir, address, environment));
-        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        let deadline = std::time::Instant::now() + limit;
         loop {
             if http::get(address, "/readyz", "*/*").is_ok_and(|page| page.status == 200) {
                 break;

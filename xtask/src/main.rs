@@ -9,6 +9,7 @@ mod process;
 mod setup;
 mod table;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -31,6 +32,7 @@ enum Verb {
     Build(build::Args),
     Lint(lint::Args),
     Test(test::Args),
+    Vm(vm::Args),
     Fuzz(fuzz::Args),
     Bench(bench::Args),
     Demo(demo::Args),
@@ -43,6 +45,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&workspace, &args),
         Verb::Lint(args) => lint::run(&workspace, &args),
         Verb::Test(args) => test::run(&workspace, &args),
+        Verb::Vm(args) => vm::run(&workspace, &args),
         Verb::Fuzz(args) => fuzz::run(&workspace, &args),
         Verb::Bench(args) => bench::run(&workspace, &args),
         Verb::Demo(args) => demo::run(&workspace, &args),

@@ -39,6 +39,8 @@ pub(crate) enum Need {
     Bench,
     /// The demo's shop.
     Demo,
+    /// Other kernels in QEMU.
+    Vm,
 }
 
 /// A way to build kernel programs that was seen to be there.

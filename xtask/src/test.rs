@@ -18,6 +18,7 @@ use crate::process::{self, Stream};
 use crate::setup::{self, Need};
 use crate::table;
 use crate::test::tally::{Reader, Tally};
+use crate::vm;
 use crate::workspace::Workspace;
 
 /// The crate with the end-to-end tests.
@@ -26,7 +27,8 @@ const END_TO_END: &str = "hark-tests";
 /// Set up, build, lint, and run all tests
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Run only tests whose name contains this; lints and fuzz targets are left out then.
+    /// Run only tests whose name contains this; lints, other kernels and fuzz targets are left out
+    /// then.
     filter: Option<String>,
     /// Seconds for each fuzz target.
     #[arg(long, default_value_t = fuzz::SECONDS)]
@@ -72,6 +74,21 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     suites.push(("end-to-end", end_to_end));
 
     if filter.is_none() {
+        let mut kernels = Tally::default();
+        if built.is_ok() {
+            for (version, tested) in vm::tests(workspace) {
+                match tested {
+                    Ok(checks) => checks.iter().for_each(|(check, passed)| {
+                        kernels.count(&format!("kernel {version}: {check}"), *passed);
+                    }),
+                    Err(reason) => kernels.skip(&format!("kernel {version}"), &reason),
+                }
+            }
+        } else {
+            kernels.skip("kernels", "the agent was not built");
+        }
+        suites.push(("kernels", kernels));
+
         process::step("fuzz targets");
         let mut fuzzed = Tally::default();
         match fuzz::all(workspace, args.fuzz_seconds) {

@@ -116,6 +116,18 @@ const TOOLS: &[Tool] = &[
         ..tool("iproute2", &["ip", "ss"], "network namespaces, addresses")
     },
     Tool {
+        needs: &[Need::Test, Need::Vm],
+        ..tool(
+            "qemu-system-x86",
+            &["qemu-system-x86_64"],
+            "other kernels than this host's",
+        )
+    },
+    Tool {
+        needs: &[Need::Test, Need::Vm],
+        ..tool("cpio", &["cpio"], "what those kernels have for a disk")
+    },
+    Tool {
         needs: &[Need::Test, Need::Fuzz],
         ..tool("g++", &["c++"], "libFuzzer, which is C++")
     },

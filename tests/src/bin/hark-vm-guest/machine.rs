@@ -1,0 +1,106 @@
+//! The virtual machine around the first process: file systems, network, log, end.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::OpenOptionsExt;
+
+use anyhow::Context;
+use rustix::mount::{MountFlags, mount};
+use rustix::system::RebootCommand;
+
+/// What a host has mounted, and the agent expects: file system, where.
+const MOUNTS: [(&str, &str); 8] = [
+    ("proc", "/proc"),
+    ("sysfs", "/sys"),
+    ("devtmpfs", "/dev"),
+    ("tmpfs", "/tmp"),
+    ("tmpfs", "/run"),
+    ("cgroup2", "/sys/fs/cgroup"),
+    ("bpf", "/sys/fs/bpf"),
+    ("tracefs", "/sys/kernel/tracing"),
+];
+
+/// Mounts, and brings the loopback interface up.
+pub(crate) fn set_up() -> anyhow::Result<()> {
+    for (kind, folder) in MOUNTS {
+        // Those under /sys are made by their file systems, the others by us.
+        if !folder.starts_with("/sys/") {
+            std::fs::create_dir_all(folder).with_context(|| folder.to_owned())?;
+        }
+        mount(kind, folder, kind, MountFlags::empty(), None)
+            .with_context(|| format!("cannot mount {kind} on {folder}"))?;
+    }
+    loopback_up().context("cannot bring the loopback interface up")
+}
+
+fn loopback_up() -> std::io::Result<()> {
+    let socket = std::net::UdpSocket::bind("0.0.0.0:0")?;
+    // SAFETY: all-zero bytes are a value of this plain C struct.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = from.cast_signed();
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_UP | libc::IFF_RUNNING) as libc::c_short;
+    // SAFETY: SIOCSIFFLAGS reads an ifreq, which outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, &raw const request) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(std::io::Error::last_os_error())
+    }
+}
+
+/// The kernel's release, as `uname -r` gives it.
+pub(crate) fn release() -> String {
+    let name = rustix::system::uname();
+    name.release().to_string_lossy().into_owned()
+}
+
+/// What the kernel says about itself.
+pub(crate) struct KernelLog(File);
+
+impl KernelLog {
+    /// Only what comes from now on: what it says of the emulated hardware is no concern of ours.
+    pub(crate) fn from_now() -> anyhow::Result<Self> {
+        let mut file = File::options()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK)
+            .open("/dev/kmsg")
+            .context("/dev/kmsg")?;
+        file.seek(SeekFrom::End(0)).context("/dev/kmsg")?;
+        Ok(Self(file))
+    }
+
+    /// Its complaints about itself since then.
+    pub(crate) fn complaints(mut self) -> Vec<String> {
+        let mut found = Vec::new();
+        // One message a read; a longer one is an error of its own (EINVAL).
+        let mut message = [0; 8192];
+        loop {
+            match self.0.read(&mut message) {
+                Ok(0) => break,
+                Ok(size) => {
+                    let text = String::from_utf8_lossy(&message[..size]).into_owned();
+                    let words = ["BUG:", "WARNING:", "Oops", "Call Trace"];
+                    if words.iter().any(|word| text.contains(word)) {
+                        found.push(text.lines().next().unwrap_or_default().to_owned());
+                    }
+                }
+                // Overwritten before it was read: there is more.
+                Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
+                Err(error) => {
+                    found.push(format!("/dev/kmsg: {error}"));
+                    break;
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Switches the machine off; returns only if that fails.
+pub(crate) fn power_off() -> anyhow::Result<()> {
+    rustix::system::reboot(RebootCommand::PowerOff).context("cannot switch off")
+}

@@ -1,0 +1,225 @@
+//! `cargo xtask vm`: the agent on other kernels than this machine's, in QEMU.
+//!
+//! Stock Debian kernels boot with the real agent, a client and a server in their initramfs, and the
+//! machine's first process reports what came of each check (`tests/src/bin/hark-vm-guest`). QEMU
+//! emulates the processor: /dev/kvm may be there and hang all the same, and the whole list takes a
+//! minute or two without it. Nothing here is a measure of speed.
+
+mod archive;
+mod boot;
+mod initramfs;
+mod kernels;
+mod report;
+mod written;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::build;
+use crate::process;
+use crate::setup::{self, Need};
+use crate::table;
+use crate::vm::kernels::{DEFAULT, Kernel, NEWEST};
+use crate::vm::report::Report;
+use crate::workspace::Workspace;
+
+/// What [`crate::test`] boots: the oldest kernel here that the agent runs on, and the newest.
+const TESTED: [&str; 2] = ["6.12", NEWEST];
+
+/// The kernel's limit for the instructions that the verifier goes through in one program
+/// (`BPF_COMPLEXITY_LIMIT_INSNS`).
+const VERIFIER_LIMIT: u32 = 1_000_000;
+
+/// A program above this is too near to the limit: the next kernel may look at more.
+const VERIFIER_BUDGET: u32 = VERIFIER_LIMIT / 10 * 8;
+
+/// Run the agent on other kernels, in QEMU
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Kernels of Debian, such as `6.12` for its newest 6.12, or `newest`
+    /// [default: 5.10 6.1 6.12 6.18 newest]
+    #[arg(value_name = "VERSION")]
+    versions: Vec<String>,
+    /// Boot this kernel image, whatever its origin; may be given several times.
+    #[arg(long, value_name = "FILE")]
+    kernel: Vec<PathBuf>,
+    /// Look for newer packages of the kernels that were fetched before.
+    #[arg(long)]
+    refresh: bool,
+    /// Write docs/kernels.md and ebpf/verified-instructions.txt, from the default list.
+    #[arg(long, conflicts_with_all = ["versions", "kernel"])]
+    write: bool,
+}
+
+pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
+    ready()?;
+    let asked: Vec<&str> = match (&args.versions[..], &args.kernel[..]) {
+        ([], []) => DEFAULT.to_vec(),
+        (versions, _) => versions.iter().map(String::as_str).collect(),
+    };
+    let mut kernels = args
+        .kernel
+        .iter()
+        .map(|file| Kernel::of_file(file))
+        .collect::<Result<Vec<_>>>()?;
+    for version in asked {
+        kernels.push(kernels::get(workspace, version, args.refresh)?);
+    }
+    build::everything(workspace, true)?;
+    let initramfs = initramfs::make(workspace)?;
+    let mut reports = Vec::new();
+    for kernel in &kernels {
+        reports.push((kernel, boot(workspace, kernel, &initramfs)));
+    }
+    summary(&reports);
+    let all: Option<Vec<&Report>> = reports.iter().map(|(_, ran)| ran.as_ref().ok()).collect();
+    let passed = all
+        .as_ref()
+        .is_some_and(|reports| reports.iter().all(|report| report.passed()));
+    if args.write {
+        let reports = all.context("nothing is written: not every kernel came to the end")?;
+        ensure!(passed, "nothing is written: not every check passed");
+        written::write(workspace, &reports)?;
+    } else if let Some(reports) = &all {
+        written::compare(workspace, reports)?;
+    }
+    Ok(if passed {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// Why a kernel is left out of the tests, or what came of each check on it.
+pub(crate) type Tested = Result<Vec<(String, bool)>, String>;
+
+/// The kernels of `cargo xtask test`. The agent has been built.
+pub(crate) fn tests(workspace: &Workspace) -> Vec<(&'static str, Tested)> {
+    let initramfs = ready().and_then(|()| initramfs::make(workspace));
+    TESTED
+        .into_iter()
+        .map(|version| {
+            let tested = match &initramfs {
+                Err(error) => Err(format!("{error:#}")),
+                Ok(initramfs) => kernels::get(workspace, version, false)
+                    .map_err(|error| format!("{error:#}"))
+                    .map(|kernel| checks(workspace, &kernel, initramfs)),
+            };
+            (version, tested)
+        })
+        .collect()
+}
+
+fn checks(workspace: &Workspace, kernel: &Kernel, initramfs: &Path) -> Vec<(String, bool)> {
+    match boot(workspace, kernel, initramfs) {
+        Ok(report) => {
+            let mut checks: Vec<_> = report
+                .checks
+                .iter()
+                .map(|check| (check.name.clone(), check.outcome.is_ok()))
+                .collect();
+            checks.push(("the agent runs on it".into(), report.runs));
+            checks
+        }
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            vec![("comes to the end".into(), false)]
+        }
+    }
+}
+
+/// Whether machines can be had here at all.
+fn ready() -> Result<()> {
+    // The agent, its libraries and the guest are this machine's own.
+    ensure!(
+        cfg!(target_arch = "x86_64"),
+        "only machines of the architecture x86-64 are started so far, and this is another"
+    );
+    let missing = setup::tools(Need::Vm)?;
+    if !missing.is_empty() {
+        let names: Vec<_> = missing.iter().map(|tool| tool.package).collect();
+        bail!("not installed: {}", names.join(", "));
+    }
+    Ok(())
+}
+
+/// Boots a kernel and shows what came of each check.
+fn boot(workspace: &Workspace, kernel: &Kernel, initramfs: &Path) -> Result<Report> {
+    process::step(&format!(
+        "kernel {}: {}",
+        kernel.asked,
+        kernel.file.display()
+    ));
+    let folder = workspace.target.join("vm").join("runs").join(&kernel.asked);
+    let ran = boot::boot(&kernel.file, initramfs, &folder)?;
+    let mut report = Report::parse(&ran.report).with_context(|| {
+        format!(
+            "kernel {} did not come to the end of its checks{}; its console, in {}, ends with:\n{}",
+            kernel.asked,
+            ran.ended,
+            ran.console.display(),
+            ran.last_words()
+        )
+    })?;
+    report.judge_programs(VERIFIER_BUDGET);
+    for check in &report.checks {
+        match &check.outcome {
+            Ok(result) => println!("  ok     {}: {result}", check.name),
+            Err(why) => println!("  FAILS  {}: {why}", check.name),
+        }
+    }
+    Ok(report)
+}
+
+fn summary(reports: &[(&Kernel, Result<Report>)]) {
+    let rows: Vec<_> = reports
+        .iter()
+        .map(|(kernel, ran)| match ran {
+            Ok(report) => {
+                let failed = report.failed();
+                [
+                    report.release.clone(),
+                    if report.runs { "runs" } else { "is refused" }.to_owned(),
+                    (report.checks.len() - failed).to_string(),
+                    failed.to_string(),
+                    report.programs.len().to_string(),
+                    report
+                        .programs
+                        .iter()
+                        .map(|(_, count)| *count)
+                        .max()
+                        .map_or_else(String::new, |most| most.to_string()),
+                ]
+            }
+            Err(_) => [
+                kernel.asked.clone(),
+                "did not end".to_owned(),
+                String::new(),
+                String::new(),
+                String::new(),
+                String::new(),
+            ],
+        })
+        .collect();
+    println!(
+        "\n{}",
+        table::render(
+            [
+                "kernel",
+                "the agent",
+                "passed",
+                "failed",
+                "programs",
+                "most instructions verified"
+            ],
+            &rows
+        )
+    );
+    for (_, ran) in reports {
+        if let Err(error) = ran {
+            eprintln!("xtask: {error:#}");
+        }
+    }
+}
