@@ -9,6 +9,7 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod cpu_group;
 pub mod http;
 pub mod load;
 pub mod metrics;
@@ -16,6 +17,7 @@ pub mod names;
 pub mod otlp;
 pub mod process;
 pub mod prometheus;
+pub mod schedstat;
 pub mod server;
 pub mod skip;
 pub mod tools;
