@@ -36,3 +36,16 @@ pub fn still_loaded(ids: &BTreeSet<u32>) -> BTreeSet<u32> {
         .filter(|id| ids.contains(id))
         .collect()
 }
+
+/// The kernel's names of those of `ids` that are loaded: the first 15 bytes of each.
+///
+/// # Panics
+/// If the kernel does not say (it does to root).
+#[must_use]
+pub fn names(ids: &BTreeSet<u32>) -> BTreeSet<String> {
+    aya::programs::loaded_programs()
+        .filter_map(Result::ok)
+        .filter(|program| ids.contains(&program.id()))
+        .filter_map(|program| program.name_as_str().map(str::to_owned))
+        .collect()
+}

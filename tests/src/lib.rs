@@ -10,6 +10,7 @@
 pub mod agent;
 pub mod bpf;
 pub mod cgroup;
+pub mod cpu_group;
 pub mod grpc;
 pub mod h2load;
 pub mod http;
@@ -22,6 +23,7 @@ pub mod process;
 pub mod prometheus;
 pub mod recording;
 pub mod reference;
+pub mod schedstat;
 pub mod server;
 pub mod skip;
 pub mod tools;

@@ -12,6 +12,7 @@ mod nginx;
 mod page;
 mod phases;
 mod stats;
+mod switches;
 mod syscalls;
 mod user_space;
 
@@ -75,6 +76,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     };
     let mut notes = Notes::default();
     let mut figures = bench.alternating(&mut notes)?;
+    figures.extend(bench.switches()?);
     figures.extend(bench.memory()?);
     figures.extend(user_space::measure(&user_space, &bench.interrupt)?);
     let machine = machine();

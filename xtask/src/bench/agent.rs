@@ -47,6 +47,15 @@ impl Agent {
     /// Starts it with the default configuration, without export of spans, and waits until it is
     /// ready.
     pub(super) fn start(program: &Path, interrupt: &Interrupt) -> Result<Self> {
+        Self::start_with(program, &[], interrupt)
+    }
+
+    /// As [`start`](Self::start), with a configuration.
+    pub(super) fn start_with(
+        program: &Path,
+        configuration: &[(&str, &str)],
+        interrupt: &Interrupt,
+    ) -> Result<Self> {
         let run_dir = tempfile::tempdir().context("cannot make a temporary folder")?;
         let address = free_address()?;
         let mut command = Command::new(program);
@@ -62,6 +71,7 @@ impl Agent {
                 command.env_remove(name);
             }
         }
+        command.envs(configuration.iter().copied());
         let mut running = Running::start(&mut command)?;
         let ready = interrupt.wait(Duration::from_secs(60), || {
             running.expect_running()?;

@@ -313,7 +313,15 @@ impl Bench {
     }
 }
 
-/// What programs have used between two looks.
+/// The programs of the socket layer, by their tracepoints: what an exchange costs.
+const SOCKET: [&str; 4] = [
+    "sock_send_length",
+    "sock_recv_length",
+    "inet_sock_set_state",
+    "tcp_destroy_sock",
+];
+
+/// What the programs of the socket layer have used between two looks.
 fn difference(
     before: &BTreeMap<String, Program>,
     after: &BTreeMap<String, Program>,
@@ -326,7 +334,11 @@ fn difference(
         };
         (name.clone(), spent)
     };
-    after.iter().map(spent).collect()
+    after
+        .iter()
+        .filter(|(name, _)| SOCKET.contains(&name.as_str()))
+        .map(spent)
+        .collect()
 }
 
 fn of(programs: &BTreeMap<String, Program>, name: &str) -> Program {

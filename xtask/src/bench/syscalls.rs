@@ -39,9 +39,14 @@ pub(super) const LOOPS: [(&str, u32); 5] = [
 
 /// Nanoseconds per system call, in the order of [`LOOPS`].
 pub(super) fn measure(interrupt: &Interrupt) -> Result<[f64; LOOPS.len()]> {
+    on_one_cpu(|| loops(interrupt))
+}
+
+/// Runs something on one CPU, the processes that it starts included.
+pub(super) fn on_one_cpu<T>(run: impl FnOnce() -> Result<T>) -> Result<T> {
     let allowed = sched_getaffinity(None).context("cannot ask for the CPUs to run on")?;
     sched_setaffinity(None, &first(&allowed)).context("cannot stay on one CPU")?;
-    let measured = loops(interrupt);
+    let measured = run();
     sched_setaffinity(None, &allowed).context("cannot leave the one CPU")?;
     measured
 }
@@ -93,7 +98,10 @@ fn there_and_back(to: &mut impl Write, from: &mut impl Read) -> std::io::Result<
 }
 
 /// Nanoseconds per pass in the best round.
-fn best(interrupt: &Interrupt, mut pass: impl FnMut() -> std::io::Result<()>) -> Result<f64> {
+pub(super) fn best(
+    interrupt: &Interrupt,
+    mut pass: impl FnMut() -> std::io::Result<()>,
+) -> Result<f64> {
     let mut best = f64::INFINITY;
     for _ in 0..ROUNDS {
         interrupt.check()?;
