@@ -3,9 +3,11 @@
 pub mod btf;
 pub mod info;
 pub mod interfaces;
+pub mod namespaces;
 pub mod object;
 pub mod offsets;
 pub mod records;
+pub mod sock_diag;
 pub mod socket;
 pub mod telemetry;
 
