@@ -8,10 +8,12 @@ pub mod info;
 pub mod interfaces;
 pub mod listeners;
 pub mod memory;
+pub mod namespaces;
 pub mod object;
 pub mod offsets;
 pub mod records;
 pub mod sched;
+pub mod sock_diag;
 pub mod socket;
 pub mod telemetry;
 
