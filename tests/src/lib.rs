@@ -9,6 +9,7 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod disk;
 pub mod http;
 pub mod load;
 pub mod metrics;
