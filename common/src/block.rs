@@ -80,7 +80,7 @@ pub struct DeviceStats {
     pub device_time: Exp2,
     /// Requests that the driver gave back to the queue.
     pub requeues: u64,
-    /// `gendisk.disk_name`, padded with zeros.
+    /// `gendisk.disk_name`, padded with zeros; empty in the moment in which the entry is made.
     pub name: [u8; 32],
 }
 

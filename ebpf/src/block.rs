@@ -14,7 +14,7 @@ mod kernel {
         bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_probe_read_kernel,
     };
     use aya_ebpf::macros::{btf_tracepoint, map};
-    use aya_ebpf::maps::{HashMap, PerCpuArray};
+    use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
     use hark_common::block::{
         BlockOffsets, Counter, DeviceKey, DeviceStats, ErrorKey, MAX_DEVICES, MAX_ERRORS,
@@ -25,7 +25,7 @@ mod kernel {
     use hark_ebpf::histogram::bucket;
     use hark_ebpf::kernel::{add, constant, describe, field, is_kernel_thread, process_of};
 
-    // include/linux/blk_types.h, enum req_op: a wire-like constant since Linux 4.8.
+    // include/linux/blk_types.h, enum req_op: those whose numbers have not changed since Linux 5.15.
     const REQ_OP_MASK: u32 = 0xff;
     const REQ_OP_FLUSH: u32 = 2;
     const REQ_OP_DISCARD: u32 = 3;
@@ -85,9 +85,9 @@ mod kernel {
         HashMap::with_max_entries(MAX_PROCESSES, NO_PREALLOC);
     #[map]
     static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
-    /// What a new entry of [`DEVICES`] is made from: zero but for the name. Too large for the stack.
+    /// What a new entry of [`DEVICES`] is made from: zero, never written, too large for the stack.
     #[map]
-    static FRESH: PerCpuArray<DeviceStats> = PerCpuArray::with_max_entries(1, 0);
+    static FRESH: Array<DeviceStats> = Array::with_max_entries(1, 0);
 
     #[inline(always)]
     fn bump(counter: Counter) {
@@ -181,21 +181,21 @@ mod kernel {
         if let Some(stats) = DEVICES.get_ptr_mut(&key) {
             return Some(stats);
         }
-        let fresh = FRESH.get_ptr_mut(0)?;
-        // SAFETY: this CPU's own slot; the helper checks the source, and writes within the name.
+        let _ = DEVICES.insert(&key, FRESH.get(0)?, NEW);
+        let Some(stats) = DEVICES.get_ptr_mut(&key) else {
+            bump(Counter::DeviceLimit);
+            return None;
+        };
+        // Read into the entry: what it is made from is shared with whatever interrupts this.
+        // SAFETY: a map's value; the helper checks the source, and writes within the name.
         unsafe {
             bpf_probe_read_kernel(
-                (&raw mut (*fresh).name).cast(),
+                (&raw mut (*stats).name).cast(),
                 32,
                 disk.cast::<u8>().add(offset!(disk_name) as usize).cast(),
             );
-            let _ = DEVICES.insert(&key, &*fresh, NEW);
         }
-        let stats = DEVICES.get_ptr_mut(&key);
-        if stats.is_none() {
-            bump(Counter::DeviceLimit);
-        }
-        stats
+        Some(stats)
     }
 
     /// The process of the current task, with an account; all zero for the kernel's own.

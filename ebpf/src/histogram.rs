@@ -6,35 +6,33 @@ use hark_common::histogram::BUCKETS;
 #[inline(always)]
 #[must_use]
 pub fn bucket(ns: u64) -> usize {
-    // Rounded up, so that a bound belongs to its own bucket.
-    let us = ns.saturating_add(999) / 1000;
-    if us > 1 << (BUCKETS - 2) {
+    // The least k with (ns - 1) >> k below 1000, by halves: BPF divides slowly, and has no
+    // instruction to count bits.
+    let mut rest = ns.saturating_sub(1);
+    if rest >> 26 >= 1000 {
         return BUCKETS - 1;
     }
-    // The number of bits of us - 1; by halves, for BPF has no instruction to count them.
-    let mut rest = us.saturating_sub(1) as u32;
-    let mut bits = 0;
-    if rest >= 1 << 16 {
+    let mut k = 0;
+    if rest >> 15 >= 1000 {
         rest >>= 16;
-        bits += 16;
+        k += 16;
     }
-    if rest >= 1 << 8 {
+    if rest >> 7 >= 1000 {
         rest >>= 8;
-        bits += 8;
+        k += 8;
     }
-    if rest >= 1 << 4 {
+    if rest >> 3 >= 1000 {
         rest >>= 4;
-        bits += 4;
+        k += 4;
     }
-    if rest >= 1 << 2 {
+    if rest >> 1 >= 1000 {
         rest >>= 2;
-        bits += 2;
+        k += 2;
     }
-    if rest >= 1 << 1 {
-        rest >>= 1;
-        bits += 1;
+    if rest >= 1000 {
+        k += 1;
     }
-    bits + rest as usize
+    k
 }
 
 #[cfg(test)]

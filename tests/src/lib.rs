@@ -11,6 +11,7 @@ pub mod agent;
 pub mod bpf;
 pub mod cgroup;
 pub mod cpu_group;
+pub mod disk;
 pub mod grpc;
 pub mod h2load;
 pub mod http;

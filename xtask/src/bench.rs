@@ -7,6 +7,7 @@
 
 mod agent;
 mod child;
+mod disk;
 mod figure;
 mod nginx;
 mod page;
@@ -77,6 +78,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let mut notes = Notes::default();
     let mut figures = bench.alternating(&mut notes)?;
     figures.extend(bench.switches()?);
+    figures.extend(disk::measure(&bench)?);
     figures.extend(bench.memory()?);
     figures.extend(user_space::measure(&user_space, &bench.interrupt)?);
     let machine = machine();

@@ -39,7 +39,7 @@ const WEIGHTED: Family = Family {
 };
 const IN_FLIGHT: Family = Family {
     name: "hark_disk_in_flight",
-    help: "Requests in flight now, in the queue and in the device.",
+    help: "Requests in flight now: in the device, and since Linux 6.16 also in the queue.",
     unit: None,
     kind: Kind::Gauge,
     source: SOURCE,

@@ -92,6 +92,8 @@ impl Requests {
     ) -> Result<(), CollectError> {
         self.sweep();
         let mut devices = self.programs.devices().map_err(unreadable)?;
+        // One that is just being made has its name in a moment.
+        devices.retain(|(_, device)| device.name[0] != 0);
         if let Some(stats) = stats {
             devices.retain(|(key, device)| {
                 let there = stats.iter().any(|stat| is_of(stat, key, &device.name));
