@@ -74,6 +74,14 @@ fn await_seen(agent: &Agent, service: &str) {
     });
 }
 
+/// A field of `/proc/PID/stat`, numbered as in proc_pid_stat(5).
+fn field(pid: u32, number: usize) -> u64 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).expect("it lives");
+    let (_, rest) = stat.rsplit_once(") ").expect("a name in parentheses");
+    let field = rest.split(' ').nth(number - 3);
+    field.and_then(|text| text.parse().ok()).expect("a number")
+}
+
 fn vmstat(name: &str) -> u64 {
     let stat = fs::read_to_string("/proc/vmstat").expect("procfs");
     stat.lines()
@@ -181,16 +189,9 @@ fn what_a_service_has_and_may_have() {
     await_seen(agent, &service);
     let limit = || value(&agent.page(), "hark_service_memory_limit_bytes", &service);
     wait::expect("the outer limit", &Some((96 * MIB) as f64), limit);
-    let resident = || {
-        let statm = fs::read_to_string(format!("/proc/{}/statm", process.id())).expect("it lives");
-        let pages: u64 = statm
-            .split(' ')
-            .nth(1)
-            .expect("resident")
-            .parse()
-            .expect("a number");
-        Some((pages * rustix::param::page_size() as u64) as f64)
-    };
+    // SAFETY: no pointers.
+    let page_size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) } as u64;
+    let resident = || Some((field(process.id(), 24) * page_size) as f64);
     wait::expect("resident memory", &resident(), || {
         value(
             &agent.page(),
@@ -248,15 +249,7 @@ sum(m[i] for i in range(0, len(m), 4096))",
     await_seen(agent, &service);
     process.signal(Signal::USR1);
     process.line("DONE").expect("it reads");
-    let stat = fs::read_to_string(format!("/proc/{}/stat", process.id())).expect("it lives");
-    let (_, rest) = stat.rsplit_once(") ").expect("proc_pid_stat(5)");
-    // Field 12; `rest` begins with field 3.
-    let faults: u64 = rest
-        .split(' ')
-        .nth(9)
-        .expect("majflt")
-        .parse()
-        .expect("a number");
+    let faults = field(process.id(), 12);
     assert!(
         faults >= 1000,
         "{faults} faults: the file was not read from the disk"
