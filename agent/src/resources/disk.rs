@@ -12,6 +12,7 @@ mod status;
 
 use super::group::{Collect, CollectError};
 use super::ledger::ProcessMap;
+use super::pressure::{self, Pressure, Resource};
 use super::{Host, hooks_of};
 use crate::kernel::Hook;
 use crate::kernel::block::{self, BlockPrograms};
@@ -26,6 +27,7 @@ struct Disk {
     host: Host,
     books: Books,
     programs: Option<(Requests, Accounts)>,
+    pressure: Pressure,
 }
 
 /// Builds the group, and attaches what it needs.
@@ -39,6 +41,7 @@ pub fn build(host: &Host, types: &Types) -> (Box<dyn Collect>, Vec<Hook>) {
         books: Books::new(&host.proc_root),
         // `hooks_of` has said why there are none.
         programs: programs.ok(),
+        pressure: Pressure::new(Resource::Io),
     };
     (Box::new(disk), hooks)
 }
@@ -53,7 +56,13 @@ fn take(mut object: Object, types: &Types) -> Result<(Requests, Accounts), Objec
 /// What the group writes.
 #[must_use]
 pub fn families() -> Vec<&'static Family> {
-    [books::FAMILIES, requests::FAMILIES, services::FAMILIES].concat()
+    [
+        books::FAMILIES,
+        requests::FAMILIES,
+        services::FAMILIES,
+        &pressure::families(Resource::Io),
+    ]
+    .concat()
 }
 
 impl Collect for Disk {
@@ -69,7 +78,8 @@ impl Collect for Disk {
             let written = requests.write(stats.as_deref().ok(), page);
             done = written.and(posted);
         }
-        stats.and(done)
+        let pressure = self.pressure.write(page, &self.host);
+        stats.and(done).and(pressure)
     }
 
     fn tend(&mut self) {

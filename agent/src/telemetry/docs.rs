@@ -55,6 +55,44 @@ const fn closed(name: &'static str, about: &'static str) -> Label {
 }
 
 const LABELS: &[Label] = &[
+    open(
+        "attribution",
+        "Whose the cgroups are: `service` (all processes in it are of one), `shared`, and what was not to be seen.",
+    ),
+    open(
+        "by",
+        "Who looked for memory to free: the kernel in the background (`kswapd`) or a task that needed some (`direct`).",
+    ),
+    open(
+        "cause",
+        "Who was short of memory: the `host`, or the `cgroup` at its limit.",
+    ),
+    open("controller", "The memory controller, as sysfs calls it."),
+    open(
+        "device",
+        "The disk, as the kernel calls it. A request is its disk's, not a partition's.",
+    ),
+    open("direction", "The way of the bytes, as the host sees it."),
+    open("error", "The kernel's name for it."),
+    open(
+        "hierarchy",
+        "The cgroup hierarchy: `unified` or the controller of version 1.",
+    ),
+    open(
+        "interface",
+        "The network interface, as the kernel calls it.",
+    ),
+    open("kind", "Which kind of error."),
+    open("mode", "What the CPU did, by the names of proc_stat(5)."),
+    open(
+        "operation",
+        "What the request asked for: `read`, `write`, `discard`, `flush`, `other`.",
+    ),
+    open("package", "The physical package of the CPU."),
+    open(
+        "tasks",
+        "`some`: at least one task stood still; `full`: all that were not idle did.",
+    ),
     open("arch", "What the agent was compiled for."),
     open("cpu", "Number of the CPU, from 0."),
     open(
