@@ -8,7 +8,7 @@ pub const MAX_DEVICES: u32 = 64;
 /// Requests in flight that are followed at once, over all disks.
 pub const MAX_REQUESTS: u32 = 16_384;
 /// Processes that are told apart between two looks of the agent.
-pub const MAX_PROCESSES: u32 = 8_192;
+pub const MAX_PROCESSES: u32 = 4_096;
 /// Pairs of a disk and an error.
 pub const MAX_ERRORS: u32 = 512;
 

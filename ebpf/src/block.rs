@@ -37,8 +37,6 @@ mod kernel {
     /// `BPF_ANY` and `BPF_NOEXIST`.
     const ANY: u64 = 0;
     const NEW: u64 = 1;
-    /// `BPF_F_NO_PREALLOC`.
-    const NO_PREALLOC: u32 = 1;
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
@@ -73,16 +71,17 @@ mod kernel {
     #[unsafe(no_mangle)]
     static OWNER_AT_INSERT: Global<u32> = Global::new(0);
 
+    // All are preallocated: what is allocated when it is needed is not there when memory is short,
+    // which is when disks are busy.
     #[map]
     static REQUESTS: HashMap<u64, Request> = HashMap::with_max_entries(MAX_REQUESTS, 0);
     #[map]
     static DEVICES: HashMap<DeviceKey, DeviceStats> =
-        HashMap::with_max_entries(MAX_DEVICES * Operation::COUNT as u32, NO_PREALLOC);
+        HashMap::with_max_entries(MAX_DEVICES * Operation::COUNT as u32, 0);
     #[map]
-    static ERRORS: HashMap<ErrorKey, u64> = HashMap::with_max_entries(MAX_ERRORS, NO_PREALLOC);
+    static ERRORS: HashMap<ErrorKey, u64> = HashMap::with_max_entries(MAX_ERRORS, 0);
     #[map]
-    static PROCESSES: HashMap<ProcessKey, ProcessIo> =
-        HashMap::with_max_entries(MAX_PROCESSES, NO_PREALLOC);
+    static PROCESSES: HashMap<ProcessKey, ProcessIo> = HashMap::with_max_entries(MAX_PROCESSES, 0);
     #[map]
     static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
     /// What a new entry of [`DEVICES`] is made from: zero, never written, too large for the stack.

@@ -34,7 +34,10 @@ impl Loop {
             .args(["--find", "--show", "--direct-io=on"])
             .arg(file);
         let path = output(command).trim().into();
-        Ok(Self { path, losetup })
+        let made = Self { path, losetup };
+        // The device is as the last one who had it left it.
+        made.set_queue("scheduler", "none");
+        Ok(made)
     }
 
     /// Its path in `/dev`.
@@ -90,15 +93,20 @@ impl Loop {
             .map(|field| field.parse().expect("a number"))
             .collect();
         // Documentation/admin-guide/iostats.rst: reads, merged, sectors, ms, writes, merged,
-        // sectors, ms; discards begin with the 12th field.
-        let by = |read: u64, write: u64, discard: u64| {
-            [("read", read), ("write", write), ("discard", discard)]
-                .map(|(operation, value)| (operation.to_owned(), value))
-                .into()
+        // sectors, ms; discards begin with the 12th field, flushes with the 16th.
+        let by = |read: u64, write: u64, discard: u64, flush: u64| {
+            [
+                ("read", read),
+                ("write", write),
+                ("discard", discard),
+                ("flush", flush),
+            ]
+            .map(|(operation, value)| (operation.to_owned(), value))
+            .into()
         };
         (
-            by(fields[0], fields[4], fields[11]),
-            by(512 * fields[2], 512 * fields[6], 512 * fields[13]),
+            by(fields[0], fields[4], fields[11], fields[15]),
+            by(512 * fields[2], 512 * fields[6], 512 * fields[13], 0),
         )
     }
 }
@@ -106,6 +114,10 @@ impl Loop {
 impl Drop for Loop {
     fn drop(&mut self) {
         // A panic here would hide the one that matters.
+        let _ = std::fs::write(
+            format!("/sys/block/{}/queue/scheduler", self.name()),
+            "none",
+        );
         let _ = Command::new(&self.losetup)
             .arg("-d")
             .arg(&self.path)
@@ -138,12 +150,9 @@ impl Io {
     #[must_use]
     pub fn start(self, what: &str, path: &Path) -> (Process, String) {
         // Its program may have to be read from a disk too, which is not to count for the service.
-        static LOADED: std::sync::Once = std::sync::Once::new();
-        LOADED.call_once(|| {
-            let nothing = Self { count: 0, ..self };
-            let (mut helper, _) = nothing.run("disk-loaded", path);
-            assert_eq!(outcome(&mut helper), (0, 0));
-        });
+        let nothing = Self { count: 0, ..self };
+        let (mut helper, _) = nothing.run("disk-loaded", path);
+        assert_eq!(outcome(&mut helper), (0, 0));
         self.run(what, path)
     }
 
