@@ -296,6 +296,8 @@ fn every_series_is_there_from_the_start_and_named_by_the_conventions() {
         "status",
         "too_long",
         "empty_range",
+        "direction",
+        "continued",
     ] {
         let count = u32::from(reason == "kind");
         expected.push(format!(
