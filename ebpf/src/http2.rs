@@ -16,6 +16,7 @@ pub mod data;
 pub mod end;
 pub mod follow;
 pub mod frame;
+pub mod join;
 pub mod output;
 
 use hark_common::http2::{Http2Record, PIECE_LIMIT};

@@ -44,12 +44,13 @@ impl Recorder {
             .args(["record", "--raw"])
             .arg(&file);
         let mut process = Process::start(command);
-        // No page says when it listens. A request, again and again, does.
+        // No page says when it listens. Requests, again and again, do; so many that the recorder, which
+        // writes in large pieces, must write each time.
         wait::until(Duration::from_secs(60), "the recording to grow", || {
             assert_eq!(process.ended(), None, "{}", process.stderr());
             let size = || std::fs::metadata(&file).map_or(0, |metadata| metadata.len());
             let before = size();
-            exchange();
+            (0..200).for_each(|_| exchange());
             std::thread::sleep(Duration::from_millis(300));
             (before > 0 && size() > before).then_some(())
         });

@@ -2,37 +2,15 @@
 
 use hark_common::counter::Counter;
 use hark_common::http2::{BLOCK_LIMIT, PIECE_LIMIT, flag as record_flag};
-use hark_common::socket::SocketRole;
 
 use super::data::{data_end, settle, skip};
 use super::frame::{HEADER_SIZE, Header, flag as frame_flag, kind};
+use super::join::{PREFACE_REST_SIZE, PREFACE_TAIL_SIZE, is_preface, preface_end, tentative};
 use super::output::{flush, push_header};
 use super::{Flow, SUMS, Scratch, State, Sum, flag, phase};
 use crate::env::Env;
-use crate::exchange::{RX, SocketState, probing, verdict};
+use crate::exchange::{SocketState, probing, verdict};
 use crate::walk::next_segment;
-
-/// What the client's preface (RFC 9113 §3.4) begins with: as much as a frame header.
-const PREFACE: &[u8; 9] = b"PRI * HTT";
-/// What comes next.
-const PREFACE_MIDDLE: u64 = u64::from_le_bytes(*b"P/2.0\r\n\r");
-/// What follows the preface's first line, whose end is `\r\n`.
-const PREFACE_REST: u64 = u64::from_le_bytes(*b"\r\nSM\r\n\r\n");
-/// Bytes of it.
-const PREFACE_REST_SIZE: u32 = 8;
-/// Bytes of what follows [`PREFACE`]; the two parts share one.
-const PREFACE_TAIL_SIZE: u32 = 15;
-/// Longest SETTINGS that alone is evidence: as many parameters as are defined, and again as many.
-const SETTINGS_EVIDENCE: u32 = 16 * 6;
-
-/// The first line of the client's preface has just been seen; the event stands behind it.
-#[inline(always)]
-pub fn preface(state: &mut State, direction: u8) {
-    let flow = state.flow(direction);
-    forget(flow);
-    flow.flags = flag::SEEN;
-    flow.phase = phase::PREFACE_REST;
-}
 
 /// Begins the work on an event: nothing is to be handed over yet.
 #[inline(always)]
@@ -75,9 +53,9 @@ const fn passes(flow: &Flow, bytes: u64) -> bool {
 #[inline(always)]
 pub fn counted_in_payload(state: &mut State, direction: u8, moved: u64, now: u64) -> bool {
     let flow = state.flow(direction);
-    flow.last_ns = now;
     let passes = passes(flow, moved);
     if passes {
+        flow.last_ns = now;
         skip(flow, moved);
     }
     passes
@@ -112,11 +90,12 @@ pub fn begin(socket: &SocketState, state: &mut State, s: &mut Scratch) {
         s.began = s.event;
     }
     flow.flags |= flag::SEEN;
+    flow.last_ns = s.event.now;
 }
 
 /// Everything of a flow that ends with certainty.
 #[inline(always)]
-fn forget(flow: &mut Flow) {
+pub fn forget(flow: &mut Flow) {
     flow.phase = phase::SEEK;
     flow.flags &= !(flag::TENTATIVE | flag::FIRST | flag::CUT | flag::JOINED);
     flow.have = 0;
@@ -205,39 +184,6 @@ fn read_header(env: &mut impl Env, flow: &mut Flow, s: &mut Scratch, size: u32) 
     flow.have >= size
 }
 
-/// The rest of the client's preface is there.
-#[inline(always)]
-fn preface_end(socket: &mut SocketState, state: &mut State, direction: u8) {
-    let flow = state.flow(direction);
-    let long = flow.phase == phase::PREFACE_TAIL;
-    let at = flow.header.as_ptr();
-    // SAFETY: at most 15 of 32 bytes.
-    let (middle, rest) = unsafe {
-        let rest = if long { at.add(7) } else { at };
-        (
-            at.cast::<u64>().read_unaligned(),
-            rest.cast::<u64>().read_unaligned(),
-        )
-    };
-    forget(flow);
-    if rest != PREFACE_REST || long && middle != PREFACE_MIDDLE {
-        if !long {
-            // A request line that names HTTP/2.0, and nothing of it.
-            socket.verdict = verdict::IGNORED;
-        }
-        return;
-    }
-    flow.flags = flag::SEEN;
-    flow.phase = phase::HEADER;
-    state.started = 1;
-    socket.verdict = verdict::HTTP2;
-    socket.role = if direction == RX {
-        SocketRole::Server
-    } else {
-        SocketRole::Client
-    } as u8;
-}
-
 /// A frame's header is whole.
 #[inline(always)]
 fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mut Scratch) {
@@ -253,9 +199,13 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
     }
     if flow.flags & flag::FIRST != 0 {
         flow.flags &= !flag::FIRST;
-        if header.kind != kind::SETTINGS || header.has(frame_flag::ACK) || !header.is_plausible() {
-            flow.flags |= flag::TENTATIVE;
-        }
+        let settings = header.kind == kind::SETTINGS && !header.has(frame_flag::ACK);
+        flow.flags |= if settings && header.is_plausible() {
+            // Told as START, unless something was missed before.
+            flag::RESYNC
+        } else {
+            flag::TENTATIVE
+        };
     }
     if flow.flags & flag::TENTATIVE != 0 {
         tentative(env, socket, flow, s, started, header);
@@ -322,74 +272,6 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
     flow.phase = phase::PAYLOAD;
     if header.length == 0 {
         frame_end(env, socket, state, s);
-    }
-}
-
-#[inline(always)]
-const fn is_preface(header: &[u8; 32]) -> bool {
-    let mut same = true;
-    let mut i = 0;
-    while i < PREFACE.len() {
-        same &= header[i] == PREFACE[i];
-        i += 1;
-    }
-    same
-}
-
-/// A frame's header while it is not certain that these are frames.
-#[inline(always)]
-fn tentative(
-    env: &mut impl Env,
-    socket: &mut SocketState,
-    flow: &mut Flow,
-    s: &mut Scratch,
-    started: bool,
-    header: Header,
-) {
-    if !header.is_plausible() {
-        forget(flow);
-        if started {
-            flow.flags |= flag::MISSED;
-        }
-        return;
-    }
-    flow.score += 1;
-    // A server may speak first, and then it says only this: a list of parameters that fills the
-    // system call to its last byte.
-    let alone = s.tried != 0
-        && flow.score == 1
-        && header.kind == kind::SETTINGS
-        && header.length != 0
-        && header.length <= SETTINGS_EVIDENCE
-        && s.event.left == header.length as u64;
-    if flow.score < 2 && !alone {
-        if started && matches!(header.kind, kind::HEADERS | kind::PUSH_PROMISE) {
-            flow.flags |= flag::MISSED;
-        }
-        flow.remaining = header.length;
-        flow.take = 0;
-        flow.phase = if header.length == 0 {
-            phase::HEADER
-        } else {
-            phase::PAYLOAD
-        };
-        return;
-    }
-    // It is HTTP/2.
-    if socket.verdict != verdict::HTTP2 {
-        socket.verdict = verdict::HTTP2;
-        socket.counted(env, Counter::SocketsHttp2);
-    }
-    forget(flow);
-    flow.phase = phase::HEADER;
-    flow.flags |= flag::RESYNC;
-    if s.tried != 0 {
-        // From the event's beginning, and now in earnest.
-        s.tried = 0;
-        s.event = s.began;
-    } else {
-        // From this frame.
-        flow.have = HEADER_SIZE;
     }
 }
 

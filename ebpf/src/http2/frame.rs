@@ -101,7 +101,7 @@ impl Header {
             kind::RST_STREAM => on_stream && self.length == 4,
             kind::SETTINGS => {
                 !on_stream
-                    && self.length % 6 == 0
+                    && self.length.is_multiple_of(6)
                     && (self.flags & flag::ACK == 0 || self.length == 0)
             }
             kind::PING => !on_stream && self.length == 8,
@@ -117,20 +117,31 @@ impl Header {
     #[inline(always)]
     #[must_use]
     pub const fn is_plausible(&self) -> bool {
-        let flags = match self.kind {
-            kind::DATA => flag::END_STREAM | flag::PADDED,
-            kind::HEADERS => flag::END_STREAM | flag::END_HEADERS | flag::PADDED | flag::PRIORITY,
-            kind::PUSH_PROMISE => flag::END_HEADERS | flag::PADDED,
-            kind::SETTINGS | kind::PING => flag::ACK,
-            kind::PRIORITY | kind::RST_STREAM | kind::GOAWAY | kind::WINDOW_UPDATE => 0,
+        // The flags that there are, and the least that must be there beside padding and priority.
+        // Nothing, said without need, is allowed, but no evidence: runs of zeros say it as well.
+        let (flags, least) = match self.kind {
+            kind::DATA => (
+                flag::END_STREAM | flag::PADDED,
+                !self.has(flag::END_STREAM) as u32,
+            ),
+            kind::HEADERS => (
+                flag::END_STREAM | flag::END_HEADERS | flag::PADDED | flag::PRIORITY,
+                1,
+            ),
+            kind::PUSH_PROMISE => (flag::END_HEADERS | flag::PADDED, 5),
+            kind::SETTINGS | kind::PING => (flag::ACK, 0),
+            kind::PRIORITY | kind::RST_STREAM | kind::GOAWAY | kind::WINDOW_UPDATE => (0, 0),
             // A CONTINUATION does not come first, and other types are no evidence.
             _ => return false,
         };
+        let padding = self.has(flag::PADDED) as u32;
+        let priority = self.has(flag::PRIORITY) as u32 * 5;
         // Streams that a client opens are odd (RFC 9113 §5.1.1). Others are rare.
         let odd = self.stream & 1 != 0 || self.stream == 0;
         self.flags & !flags == 0
             && self.stream >> 31 == 0
             && odd
+            && self.length >= least + padding + priority
             && self.length <= DEFAULT_MAX_FRAME_SIZE
             && self.is_valid()
     }

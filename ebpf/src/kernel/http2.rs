@@ -8,8 +8,9 @@ use aya_ebpf::maps::ProgramArray;
 use hark_ebpf::exchange::probing;
 use hark_ebpf::http2::end::end;
 use hark_ebpf::http2::follow::{
-    begin, conclude, counted_in_payload, ends_in_payload, gap, preface, reset, step,
+    begin, conclude, counted_in_payload, ends_in_payload, gap, reset, step,
 };
+use hark_ebpf::http2::join::preface;
 use hark_ebpf::http2::{STEPS, Scratch, State};
 
 #[btf_map]

@@ -106,6 +106,22 @@ fn a_server_that_says_nothing_first() {
     assert_eq!(flags, [record_flag::START]);
 }
 
+/// A server's first bytes were missed: what it says next is not taken for the beginning.
+#[test]
+fn a_server_whose_first_bytes_were_missed() {
+    let mut tape = Tape::new();
+    // The first event only sets the sequence number to go by.
+    tape.call(TX, b"x");
+    tape.call(RX, PREFACE);
+    tape.unseen(TX, 100);
+    tape.call(
+        TX,
+        &wire(&[frame(SETTINGS, 0, 0, &[]), request(1)[0].clone()]),
+    );
+    let flags: Vec<u16> = tape.records(TX).iter().map(|(r, _)| r.flags).collect();
+    assert_eq!(flags, [record_flag::RESYNC]);
+}
+
 /// The server's first frame is not SETTINGS: something was missed.
 #[test]
 fn a_server_without_settings() {

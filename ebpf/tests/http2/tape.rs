@@ -10,7 +10,7 @@ use hark_ebpf::classify::{self, gap_before, look};
 use hark_ebpf::env::Env;
 use hark_ebpf::exchange::{self, SocketState, probing, verdict};
 use hark_ebpf::http2::end::end;
-use hark_ebpf::http2::{self, STEPS, Scratch, State, follow};
+use hark_ebpf::http2::{self, STEPS, Scratch, State, follow, join};
 use hark_ebpf::walk::{self, Step};
 
 pub use hark_ebpf::exchange::{RX, TX};
@@ -226,7 +226,7 @@ impl Tape {
         if socket.verdict == verdict::HTTP2 && socket.probing(direction) == probing::PREFACE {
             s.event = http1.event;
             s.event.described = 0;
-            follow::preface(state, direction);
+            join::preface(state, direction);
             socket.set_probing(direction, probing::NONE);
         } else {
             let missing = gap_before(socket, direction, sequence, moved as u32);

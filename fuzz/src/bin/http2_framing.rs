@@ -5,7 +5,6 @@
 
 #[path = "../../../ebpf/tests/http2/tape.rs"]
 #[expect(
-    dead_code,
     unreachable_pub,
     reason = "the tests of the kernel side's logic use the rest of it"
 )]
