@@ -347,11 +347,8 @@ impl Streams {
         if is_request {
             match self.under_way.get_mut(&id) {
                 // Trailers.
-                Some(stream) => {
-                    if end_stream {
-                        stream.request_ended();
-                    }
-                }
+                Some(stream) if end_stream => stream.request_ended(),
+                Some(_) => {}
                 None if id % 2 == 1 && id > self.last => {
                     self.begin(id, end_stream, first_ns, moment, shared, sink);
                 }
@@ -373,7 +370,9 @@ impl Streams {
                     .fields
                     .status()
                     .is_some_and(|status| status.is_none_or(|status| status >= 200));
-                if id % 2 == 1 && !watched && is_final {
+                // The request that asked for the upgrade to HTTP/2, which HTTP/1 has reported.
+                let upgraded = id == 1 && self.damaged == [false; 2];
+                if id % 2 == 1 && !watched && is_final && !upgraded {
                     shared.exchanges.dropped(DropReason::NoRequest, 1);
                 }
             }

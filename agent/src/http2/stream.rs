@@ -60,11 +60,13 @@ impl Stream {
         fields: &Fields,
         end_stream: bool,
     ) -> Self {
+        // gRPC has no other method (`doc/PROTOCOL-HTTP2.md`).
+        let other = !matches!(request.method, Method::Post | Method::Unknown);
         Self {
             task,
             start_ns,
             request,
-            grpc: fields.is_grpc(),
+            grpc: if other { Some(false) } else { fields.is_grpc() },
             timeout_ns: fields.timeout_ns(),
             request_ended: end_stream,
             responded_ns: None,
@@ -207,10 +209,7 @@ impl Stream {
             Some(ErrorType::StreamUnprocessed) => Some(Code::Unavailable),
             Some(_) => Some(Code::from_connection_loss(role)),
             None if self.grpc_status == GrpcStatus::Unknown => None,
-            None => match self.status {
-                Some(status) => Some(Code::from_http(status)),
-                None => None,
-            },
+            None => self.status.map(Code::from_http),
         }
     }
 

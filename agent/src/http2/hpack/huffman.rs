@@ -140,10 +140,6 @@ pub(super) fn decode(input: &[u8], out: &mut Vec<u8>) -> Result<(), HpackError> 
         if bits == 0 {
             return Ok(());
         }
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "the value has as many bits as the table has"
-        )]
         let short = TABLES.short[(next >> (64 - SHORT)) as usize];
         let (symbol, length) = match short.length {
             0 => match long(next) {

@@ -290,3 +290,14 @@ fn a_request_without_a_method_is_none() {
     assert_eq!(wire.exchanges.dropped_for(DropReason::HeadMalformed), 1);
     assert_eq!(wire.exchanges.dropped_for(DropReason::NoRequest), 0);
 }
+
+/// The request came by HTTP/1, which has reported it.
+#[test]
+fn the_response_to_an_upgraded_request_is_not_missed() {
+    let mut wire = Wire::new(Role::Server);
+    wire.response(1, END_STREAM, OK);
+    assert_eq!(wire.exchanges.dropped_for(DropReason::NoRequest), 0);
+    wire.get(3);
+    wire.response(3, END_STREAM, OK);
+    assert_eq!(wire.only().index, 3);
+}

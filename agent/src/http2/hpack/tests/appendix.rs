@@ -2,8 +2,11 @@
 
 use super::*;
 
+/// A block, its fields, and the size of the table after it.
+type Example<'a> = (&'a str, &'a [(&'a str, &'a str)], usize);
+
 /// Sizes of the table are those that the appendix gives after each block.
-fn check(decoder: &mut Decoder, blocks: &[(&str, &[(&str, &str)], usize)]) {
+fn check(decoder: &mut Decoder, blocks: &[Example<'_>]) {
     for (block, expected, size) in blocks {
         let (fields, decoded) = fields(decoder, &hex(block));
         let expected: Vec<_> = expected.iter().map(|(n, v)| known(n, v)).collect();
