@@ -132,15 +132,17 @@ mod kernel {
                 return Some(entry);
             }
             let fresh = FRESH.get_ptr_mut(0)?;
-            // Whoever interrupts this writes an entry of the same form, all zero but for the task,
-            // and the task is written last.
             describe(&mut (*fresh).task, key, task, &PROCESS);
             let _ = PROCESSES.insert(&key, &*fresh, NEW);
-            let entry = PROCESSES.get_ptr_mut(&key);
-            if entry.is_none() {
+            let Some(entry) = PROCESSES.get_ptr_mut(&key) else {
                 bump(Counter::MapFull);
+                return None;
+            };
+            // Another task of this CPU may have come between with its own description.
+            if (*entry).task.process != key {
+                describe(&mut (*entry).task, key, task, &PROCESS);
             }
-            entry
+            Some(entry)
         }
     }
 

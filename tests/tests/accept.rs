@@ -11,7 +11,7 @@ use hark_tests::process::Process;
 use hark_tests::server::Server;
 use hark_tests::server::nginx::Nginx;
 use hark_tests::skip::Skip;
-use hark_tests::{bpf, names, need, tools, wait};
+use hark_tests::{names, need, tools, wait};
 
 const WAIT: &str = "hark_service_accept_wait_seconds";
 const UNKNOWN: &str = "hark_service_accept_wait_unknown_total";
@@ -182,24 +182,4 @@ fn a_full_queue() {
             of("fullest_ratio"),
         )
     });
-}
-
-/// Off is off: no program of the group's is loaded, and nothing of it is on the page.
-#[test]
-fn the_group_can_be_switched_off() {
-    need!(agent::root());
-    let off = Agent::start(&[("HARK_RESOURCES_NETWORK", "false")]);
-    let without = bpf::programs_of(off.process().id());
-    let page = off.page();
-    assert!(
-        !page.0.iter().any(|sample| {
-            sample.name.starts_with("hark_network_") || sample.name.contains("_accept_")
-        }),
-        "{page:?}"
-    );
-    assert!(!without.is_empty());
-    drop(off);
-    let on = Agent::start(&[]);
-    let with = bpf::programs_of(on.process().id());
-    assert!(with.len() > without.len(), "{with:?} {without:?}");
 }

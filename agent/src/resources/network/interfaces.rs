@@ -5,6 +5,7 @@
 //! bridge and of the host's own interface once more.
 
 use std::collections::HashMap;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use procfs::FromRead as _;
@@ -109,9 +110,13 @@ pub(super) struct Interfaces {
 impl Interfaces {
     /// Those of process 1 of `proc_root`.
     pub(super) fn new(proc_root: &Path) -> Self {
-        // sysfs shows the namespace of the agent's own, /proc/1 that of the host.
-        let namespace = |of: &str| std::fs::read_link(proc_root.join(of).join("ns/net")).ok();
-        let same = namespace("1").is_some_and(|host| namespace("self") == Some(host));
+        // sysfs shows the namespace of the agent's own, /proc/1 that of the host. The files of two
+        // namespaces are two; that of process 1 itself may not be looked at.
+        let file = |of: &str| {
+            let found = std::fs::metadata(proc_root.join(of).join("net/dev")).ok()?;
+            Some((found.dev(), found.ino()))
+        };
+        let same = file("1").is_some_and(|host| file("self") == Some(host));
         Self {
             counters: proc_root.join("1/net/dev"),
             devices: same.then(|| "/sys/class/net".into()),
