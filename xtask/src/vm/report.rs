@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail, ensure};
 pub(super) struct Report {
     /// The kernel, as `uname -r` gives it.
     pub(super) release: String,
-    /// Whether the agent runs on it; if not, the checks are about how it says so.
+    /// Whether the kernel has what the agent needs; if not, the checks are about how it says so.
     pub(super) runs: bool,
     /// The checks in their order.
     pub(super) checks: Vec<Check>,
@@ -111,6 +111,15 @@ impl Report {
             .count()
     }
 
+    /// What the agent does on this kernel.
+    pub(super) fn verdict(&self) -> &'static str {
+        match (self.passed(), self.runs) {
+            (false, _) => "FAILS",
+            (true, true) => "runs",
+            (true, false) => "refuses",
+        }
+    }
+
     /// Whether all is well.
     pub(super) fn passed(&self) -> bool {
         self.failed() == 0
@@ -136,6 +145,7 @@ mod tests {
         assert_eq!(report.release, "6.12.1-test");
         assert_eq!(report.version(), "6.12");
         assert!(report.runs && !report.passed());
+        assert_eq!(report.verdict(), "FAILS");
         assert_eq!(report.programs, [("one".to_owned(), 900)]);
         assert_eq!(report.checks[1].outcome, Err("none".to_owned()));
     }

@@ -104,7 +104,7 @@ fn table(reports: &[&Report]) -> String {
         "**hark**",
         reports
             .iter()
-            .map(|report| if report.runs { "runs" } else { "refuses" })
+            .map(|report| report.verdict())
             .map(|word| format!("**{word}**"))
             .collect(),
     );

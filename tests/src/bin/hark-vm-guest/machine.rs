@@ -72,7 +72,7 @@ impl KernelLog {
         Ok(Self(file))
     }
 
-    /// Its complaints about itself since then.
+    /// Its complaints about itself since then. All that it said goes to the console.
     pub(crate) fn complaints(mut self) -> Vec<String> {
         let mut found = Vec::new();
         // One message a read; a longer one is an error of its own (EINVAL).
@@ -82,9 +82,13 @@ impl KernelLog {
                 Ok(0) => break,
                 Ok(size) => {
                     let text = String::from_utf8_lossy(&message[..size]).into_owned();
-                    let words = ["BUG:", "WARNING:", "Oops", "Call Trace"];
-                    if words.iter().any(|word| text.contains(word)) {
-                        found.push(text.lines().next().unwrap_or_default().to_owned());
+                    // "level,number,time,flags;message", and lines about the device.
+                    let said = text.split_once(';').map_or(&*text, |(_, said)| said);
+                    let said = said.lines().next().unwrap_or_default();
+                    eprintln!("kernel: {said}");
+                    let words = ["BUG:", "WARNING:", "Oops", "Out of memory", "Call Trace"];
+                    if words.iter().any(|word| said.contains(word)) {
+                        found.push(said.to_owned());
                     }
                 }
                 // Overwritten before it was read: there is more.
