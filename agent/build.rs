@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Each object: the variable that carries its path to `env!`, and its file name.
-const OBJECTS: [(&str, &str); 1] = [("HARK_SOCKET_OBJECT", "socket")];
+const OBJECTS: [(&str, &str); 2] = [("HARK_SOCKET_OBJECT", "socket"), ("HARK_TCP_OBJECT", "tcp")];
 
 /// Where cargo puts the objects, under the target folder.
 const UNDER_TARGET: &str = "ebpf/bpfel-unknown-none/release";

@@ -13,3 +13,4 @@ pub mod histogram;
 pub mod offsets;
 pub mod process;
 pub mod socket;
+pub mod tcp;

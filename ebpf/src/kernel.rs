@@ -33,6 +33,25 @@ pub unsafe fn field<T: Copy>(base: *const c_void, offset: u32) -> T {
     }
 }
 
+/// Adds to a value that other CPUs, and other programs on this one, add to as well.
+///
+/// # Safety
+///
+/// `value` must be aligned and lie in a map's value.
+#[inline(always)]
+pub unsafe fn add(value: *mut u64, n: u64) {
+    // SAFETY: by the caller. Written out because the compiler offers no atomic addition for BPF,
+    // which has no compare-and-swap in its first instruction set but has this.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({value} + 0) += {n}",
+            value = in(reg) value,
+            n = in(reg) n,
+            options(nostack),
+        );
+    }
+}
+
 /// A field of any kernel object; zero if it cannot be read.
 #[inline(always)]
 pub fn probe<T: Copy + Default>(base: u64, offset: u32) -> T {

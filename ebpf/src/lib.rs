@@ -10,6 +10,7 @@
 //! one place of known size.
 
 #![no_std]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
 pub mod classify;
 pub mod env;

@@ -9,6 +9,7 @@ pub mod offsets;
 pub mod records;
 pub mod sock_diag;
 pub mod socket;
+pub mod tcp;
 pub mod telemetry;
 
 /// One place in the kernel that hark listens at, and what came of it.
