@@ -16,6 +16,7 @@ const OBJECTS: &[(&str, &str)] = &[
     ("HARK_BLOCK_OBJECT", "block"),
     ("HARK_ACCEPT_OBJECT", "accept"),
     ("HARK_DROP_OBJECT", "drop"),
+    ("HARK_TCP_OBJECT", "tcp"),
 ];
 
 /// Where cargo puts the objects, under the target folder.

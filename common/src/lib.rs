@@ -19,3 +19,4 @@ pub mod offsets;
 pub mod process;
 pub mod sched;
 pub mod socket;
+pub mod tcp;

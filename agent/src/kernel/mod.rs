@@ -15,6 +15,7 @@ pub mod records;
 pub mod sched;
 pub mod sock_diag;
 pub mod socket;
+pub mod tcp;
 pub mod telemetry;
 
 /// One place in the kernel that hark listens at, and what came of it.

@@ -10,6 +10,8 @@ mod protocols;
 mod queues;
 mod softnet;
 
+pub mod tcp;
+
 use super::Host;
 use super::group::{Collect, CollectError};
 use crate::kernel::Hook;
@@ -24,6 +26,7 @@ struct Network {
     drops: Option<drops::Drops>,
     accepts: Option<accept::Accepts>,
     queues: queues::Queues,
+    tcp: Option<tcp::Tcp>,
 }
 
 /// Builds the group, and attaches what it needs.
@@ -32,6 +35,8 @@ pub fn build(host: &Host, types: &Types) -> (Box<dyn Collect>, Vec<Hook>) {
     let (drops, mut hooks) = drops::build(types);
     let (accepts, accept_hooks) = accept::build(types);
     hooks.extend(accept_hooks);
+    let (tcp, tcp_hooks) = tcp::build(host, types);
+    hooks.extend(tcp_hooks);
     let network = Network {
         host: host.clone(),
         interfaces: interfaces::Interfaces::new(&host.proc_root),
@@ -40,6 +45,7 @@ pub fn build(host: &Host, types: &Types) -> (Box<dyn Collect>, Vec<Hook>) {
         drops,
         accepts,
         queues: queues::Queues::default(),
+        tcp,
     };
     (Box::new(network), hooks)
 }
@@ -56,6 +62,7 @@ pub fn families() -> Vec<&'static Family> {
     ];
     let mut families = lists.concat();
     families.extend(protocols::families());
+    families.extend(tcp::families());
     families
 }
 
@@ -73,6 +80,9 @@ impl Collect for Network {
             results.push(accepts.write(page, &self.host));
         }
         results.push(self.queues.write(page, &self.host));
+        if let Some(tcp) = &mut self.tcp {
+            results.push(tcp.write(page, &self.host));
+        }
         results.into_iter().collect()
     }
 
@@ -80,6 +90,11 @@ impl Collect for Network {
         // What fails is told at the scrape.
         if let Some(accepts) = &mut self.accepts {
             let _ = accepts.post(&self.host);
+        }
+        if let Some(tcp) = &mut self.tcp
+            && let Err(error) = tcp.tend(&self.host)
+        {
+            tracing::debug!(%error, "what ended since the last scrape is counted at the next");
         }
     }
 }
