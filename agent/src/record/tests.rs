@@ -598,8 +598,8 @@ fn every_field_of_http2_that_must_be_checked_is() {
     assert_eq!(
         decode(&patched(piece, len, &(limit - 1).to_ne_bytes())),
         Err(DecodeError::Size {
-            size: RECORD_LIMIT,
-            content: RECORD_LIMIT as u64 - 1
+            size: size_of::<Http2Record>() + PIECE_LIMIT,
+            content: (size_of::<Http2Record>() + PIECE_LIMIT) as u64 - 1
         })
     );
     let end = encoded(&Record::Http2End {
