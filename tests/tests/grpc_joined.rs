@@ -8,7 +8,9 @@ use hark_tests::turn::Turn;
 
 /// The agent starts when the connections are there and the header tables are filled. What could
 /// not be heard is not guessed: every call is counted, as a call or as the HTTP that it is on the
-/// wire, and no method is one that was not called.
+/// wire, and no method is one that was not called. Only what was sent before the kernel side had
+/// seen enough of a connection to know it for HTTP/2 may be missing: its first calls, which are sent
+/// at once.
 #[test]
 fn an_agent_that_starts_in_the_middle() {
     need!(agent::root());
@@ -16,7 +18,8 @@ fn an_agent_that_starts_in_the_middle() {
     let server = Server::start("tonic-joined");
     let folder = tempfile::tempdir().expect("a temporary folder");
     let gate = folder.path().join("gate");
-    let mut client = Client::start(&server, 2, 1000, 10, Some(&gate));
+    let (connections, concurrency) = (2, 10);
+    let mut client = Client::start(&server, connections, 1000, concurrency, Some(&gate));
     let agent = Agent::start_in_turn(turn, &[]);
     std::fs::write(&gate, "").expect("a file");
     let counts = client.counts();
@@ -29,7 +32,11 @@ fn an_agent_that_starts_in_the_middle() {
         let calls = page.calls(call, service);
         let requests = page.counts(http, service);
         let all: u64 = calls.values().chain(requests.values()).sum();
-        assert_eq!(all, counts.values().sum::<u64>(), "{calls:?} {requests:?}");
+        let missing = counts.values().sum::<u64>().checked_sub(all);
+        assert!(
+            missing.is_some_and(|missing| missing <= (connections * concurrency) as u64),
+            "{missing:?} {calls:?} {requests:?}"
+        );
         for ((method, status), count) in &calls {
             if method == "unknown" || status == "unknown" {
                 continue;

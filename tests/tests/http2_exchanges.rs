@@ -11,8 +11,8 @@ fn every_stream_is_an_exchange_on_both_ends() {
     let server = need!(h2load::Server::start("nghttpd"));
     let (mut found, mut missing) = (0, 0);
     for (path, requests, connections, streams) in [
-        ("/small", 1, 1, 1),
-        ("/small", 5000, 1, 1),
+        ("/small", 2, 2, 1),
+        ("/small", 5000, 2, 1),
         ("/small", 10_000, 4, 32),
         ("/small", 10_000, 10, 100),
         ("/large", 200, 4, 10),
