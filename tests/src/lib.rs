@@ -13,6 +13,7 @@ pub mod http;
 pub mod load;
 pub mod metrics;
 pub mod names;
+pub mod netns;
 pub mod otlp;
 pub mod process;
 pub mod prometheus;
