@@ -170,12 +170,19 @@ impl TcpPrograms {
     ///
     /// # Errors
     ///
-    /// The map cannot be read.
+    /// The map cannot be read, or changes faster than it is read.
     pub fn connections(&self) -> Result<HashMap<u64, Connection>, CollectError> {
+        const STEPS: usize = 4 * MAX_CONNECTIONS as usize;
         let mut found = HashMap::new();
         // The kernel begins anew when the key that was read last is removed meanwhile: what comes
         // twice is kept once, and the number of steps has a bound.
-        for entry in self.connections.iter().take(2 * MAX_CONNECTIONS as usize) {
+        for (step, entry) in self.connections.iter().enumerate() {
+            if step >= STEPS {
+                return Err(CollectError::TooMany {
+                    what: "steps through a table of connections that changes",
+                    limit: STEPS,
+                });
+            }
             match entry {
                 Ok((cookie, connection)) => {
                     found.insert(cookie, connection.0);

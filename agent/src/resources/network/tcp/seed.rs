@@ -100,17 +100,29 @@ fn sockets(host: &Host, ask: Ask) -> Vec<(u32, TcpSocket)> {
         }
     };
     let mut sockets = Vec::new();
+    let (mut unread, mut why) = (0usize, None);
     for (namespace, found) in namespaces.iter().zip(found) {
         let netns = namespace.inode;
         match found {
             Ok(Ok(found)) => sockets.extend(found.into_iter().map(|socket| (netns, socket))),
             Ok(Err(error)) => {
-                tracing::warn!(netns, %error, "TCP sockets from before the agent are not known");
+                unread += 1;
+                why = Some(error.to_string());
             }
             Err(error) => {
-                tracing::warn!(netns, %error, "TCP sockets from before the agent are not known");
+                unread += 1;
+                why = Some(error.to_string());
             }
         }
+    }
+    // Once for all: there may be hundreds, all for the same reason.
+    if let Some(why) = why {
+        tracing::warn!(
+            namespaces = unread,
+            why,
+            "TCP sockets from before the agent are not known in some network namespaces; entering \
+             one needs CAP_SYS_ADMIN"
+        );
     }
     sockets
 }
