@@ -25,7 +25,7 @@ struct Capability {
     required: bool,
 }
 
-const CAPABILITIES: [Capability; 4] = [
+const CAPABILITIES: [Capability; 6] = [
     Capability {
         name: "CAP_BPF",
         number: 39,
@@ -37,6 +37,18 @@ const CAPABILITIES: [Capability; 4] = [
         number: 38,
         lost: "everything: the kernel programs may not read memory",
         required: true,
+    },
+    Capability {
+        name: "CAP_NET_ADMIN",
+        number: 12,
+        lost: "how long TCP connections wait to be accepted",
+        required: false,
+    },
+    Capability {
+        name: "CAP_SYS_ADMIN",
+        number: 21,
+        lost: "accept queues and open connections of other network namespaces",
+        required: false,
     },
     Capability {
         name: "CAP_SYS_PTRACE",
