@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 
 use crate::process;
 
-/// How long a machine may take; it takes half a minute if nothing else runs here, and many minutes
-/// beside several compilers.
+/// How long a machine may take. Most of it goes to the kernel's verifier: a minute if nothing else
+/// runs here, many beside several compilers.
 const LIMIT: Duration = Duration::from_secs(900);
 
 /// For the kernel. After a panic the machine ends at once. That the timer ticks in time is not
@@ -48,7 +48,9 @@ pub(super) fn boot(kernel: &Path, initramfs: &Path, folder: &Path) -> Result<Ran
     }
     let mut qemu = Command::new("qemu-system-x86_64");
     qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max"])
-        .args(["-smp", "2", "-m", "512"])
+        // The agent needs little of it; the verifier of a program that it gives up at its limit
+        // needs a gigabyte, and is to say so rather than be short of memory.
+        .args(["-smp", "2", "-m", "2048"])
         .args(["-nodefaults", "-no-user-config", "-no-reboot"])
         .args(["-display", "none", "-monitor", "none"])
         .arg("-serial")

@@ -54,8 +54,9 @@ fn main() -> anyhow::Result<()> {
 
 /// Everything that is asked of an agent that this kernel can run.
 fn agent(report: &mut Report) {
+    // Twice the patience: the verifier gives up a program only after a million instructions.
     let Some(agent) = report.check_for("starts", || {
-        let agent = Agent::start_within(PATIENCE, Turn::take(), &[]);
+        let agent = Agent::start_within(2 * PATIENCE, Turn::take(), &[]);
         ("ready".into(), agent)
     }) else {
         return;
