@@ -87,7 +87,7 @@ async fn one(channel: Channel, number: usize) -> Result<(&'static str, Code)> {
     let order = Order {
         status: STATUSES[number % STATUSES.len()],
         messages: 1,
-        how: if number % 3 == 0 {
+        how: if number.is_multiple_of(3) {
             How::TrailersOnly
         } else {
             How::Trailers
