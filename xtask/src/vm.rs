@@ -21,13 +21,13 @@ use crate::build;
 use crate::process;
 use crate::setup::{self, Need};
 use crate::table;
-use crate::vm::kernels::{DEFAULT, Kernel, NEWEST};
+use crate::vm::kernels::{DEFAULT, Kernel};
 use crate::vm::report::Report;
 use crate::workspace::Workspace;
 
 /// What [`crate::test`] boots: the oldest kernel here that the agent runs on, and the newest. From
 /// 6.19.4 on the verifier gives up on the programs of the sockets, which `docs/kernels.md` would show
-/// as a failure; [`NEWEST`] belongs here once they load.
+/// as a failure; `newest` belongs here once they load.
 const TESTED: [&str; 2] = ["6.12", "6.18"];
 
 /// The kernel's limit for the instructions that the verifier goes through in one program
