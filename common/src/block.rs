@@ -123,11 +123,13 @@ pub enum Counter {
     ProcessGone,
     /// Errors beyond [`MAX_ERRORS`].
     ErrorLimit,
+    /// Requests whose end was not seen: another one was started at their address.
+    EndUnseen,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::ErrorLimit as u32 + 1;
+    pub const COUNT: u32 = Self::EndUnseen as u32 + 1;
 }
 
 /// Byte offsets into kernel structures.

@@ -229,7 +229,12 @@ mod kernel {
     /// Follows a request from now on. What the table has no place for is counted at its end.
     #[inline(always)]
     fn follow(request: Traced, entry: &Request) {
-        let _ = REQUESTS.insert(&request.key(), entry, ANY);
+        let key = request.key();
+        if REQUESTS.insert(&key, entry, NEW).is_err() && REQUESTS.get_ptr_mut(&key).is_some() {
+            // The kernel uses the address anew, so the request that had it has ended.
+            bump(Counter::EndUnseen);
+            let _ = REQUESTS.insert(&key, entry, ANY);
+        }
     }
 
     #[inline(always)]

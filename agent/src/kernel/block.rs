@@ -16,8 +16,16 @@ static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_BLOCK_OBJECT"));
 /// Tells of the start of a request, in the context of whoever submits it.
 const START: &str = "block_io_start";
 
-/// What this object attaches to.
+/// What this object attaches to. The end comes first: of what is under way meanwhile, the start is
+/// missed, and not the end.
 pub const WANTED: [Wanted; 6] = [
+    Wanted {
+        name: "block_rq_complete",
+        args: 3,
+        gives: "the time that disks take for a request, and errors",
+        required: true,
+        since: "",
+    },
     Wanted {
         name: START,
         args: 1,
@@ -52,13 +60,6 @@ pub const WANTED: [Wanted; 6] = [
         args: 1,
         gives: "an early end to following requests that became a part of another",
         required: false,
-        since: "",
-    },
-    Wanted {
-        name: "block_rq_complete",
-        args: 3,
-        gives: "the time that disks take for a request, and errors",
-        required: true,
         since: "",
     },
 ];
