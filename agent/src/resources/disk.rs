@@ -1,8 +1,8 @@
 //! Disks: utilization, saturation, errors.
 //!
-//! How much and how busy is in the kernel's own books ([`books`]), for every disk. How long requests
+//! How much and how busy is in the kernel's own books (`books`), for every disk. How long requests
 //! wait and how long the device takes, and for whom, is what programs of hark's own see
-//! ([`requests`], [`services`]); a device that hands on what it gets without a queue of requests of
+//! (`requests`, `services`); a device that hands on what it gets without a queue of requests of
 //! its own (zram, most of the device mapper) is in the books alone.
 
 mod books;

@@ -1,7 +1,7 @@
 //! The resources under the requests, by the USE method: utilization, saturation and errors of CPU,
 //! memory, disk and network, for the host and for each service.
 //!
-//! A [`group::Group`] per resource, with a thread of its own: a scrape asks all groups at once and
+//! A [group](group::Collect) per resource, with a thread of its own: a scrape asks all groups at once and
 //! takes what they have by a deadline, so a file system that does not answer costs its own group
 //! only, and says so (`hark_collector_success`). What the kernel counts already is read from `/proc`,
 //! `/sys` and the cgroups at the scrape; what it does not count, programs of hark's own keep in maps

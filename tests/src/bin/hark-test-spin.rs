@@ -35,7 +35,9 @@ fn main() {
             println!("DONE");
         }),
         ["once", millis] => {
-            number(millis).map(compute);
+            if let Some(millis) = number(millis) {
+                compute(millis);
+            }
             return;
         }
         _ => None,
