@@ -17,7 +17,7 @@ const PREFACE_MIDDLE: u64 = u64::from_le_bytes(*b"P/2.0\r\n\r");
 const PREFACE_REST: u64 = u64::from_le_bytes(*b"\r\nSM\r\n\r\n");
 /// Bytes of it.
 pub const PREFACE_REST_SIZE: u32 = 8;
-/// Bytes of what follows [`PREFACE`]; the two parts share one.
+/// Bytes of what follows `PREFACE`; the two parts share one.
 pub const PREFACE_TAIL_SIZE: u32 = 15;
 /// Longest SETTINGS that alone is evidence: as many parameters as are defined, and again as many.
 const SETTINGS_EVIDENCE: u32 = 16 * 6;
