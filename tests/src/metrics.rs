@@ -85,14 +85,15 @@ impl Page {
         outcomes
     }
 
-    /// Everything that is said of a service.
+    /// Everything that is said of the requests of a service: not of the resources that it uses.
     #[must_use]
-    pub fn of_service(&self, service: &str) -> Vec<&Sample> {
+    pub fn requests_of(&self, service: &str) -> Vec<&Sample> {
         let of = |sample: &&Sample| {
             sample
                 .labels
                 .get("service_name")
                 .is_some_and(|name| name == service)
+                && !sample.name.starts_with("hark_service_")
         };
         self.0.iter().filter(of).collect()
     }

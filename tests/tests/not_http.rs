@@ -15,7 +15,7 @@ fn expect_silence(services: &[&str]) {
     agent.barrier();
     let page = agent.page();
     for service in services {
-        let said = page.of_service(service);
+        let said = page.requests_of(service);
         assert!(said.is_empty(), "{service} does not speak HTTP: {said:?}");
     }
 }

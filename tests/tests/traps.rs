@@ -69,7 +69,7 @@ fn an_armed_receive_does_not_report_somebody_elses_bytes() {
     agent.barrier();
     let page = agent.page();
     let stale: Vec<_> = page
-        .of_service(&service)
+        .requests_of(&service)
         .into_iter()
         .filter(|sample| {
             sample
