@@ -81,16 +81,21 @@ fn agent(report: &mut Report) {
     report.check("ends", || ends(agent));
 }
 
+/// What lacks something here: Debian's kernels have `tcp_diag`, which lists sockets, as a module, and
+/// this guest has no modules.
+const WITHOUT_MODULES: &str = "network";
+
 /// Every group of resource metrics says that it has all that it should have.
 fn collectors(agent: &Agent) -> String {
     let groups = agent.page().by("hark_collector_success", "collector", &[]);
     assert!(!groups.is_empty(), "there is no hark_collector_success");
     let failed: Vec<_> = groups
         .iter()
-        .filter(|(_, success)| **success != 1)
+        .filter(|(name, success)| **success != 1 && *name != WITHOUT_MODULES)
         .collect();
     assert!(failed.is_empty(), "without success: {failed:?}");
-    format!("{} of {}", groups.len(), groups.len())
+    let whole = groups.values().filter(|success| **success == 1).count();
+    format!("{whole} of {}", groups.len())
 }
 
 /// It ends when it is asked to, and takes its programs along.
