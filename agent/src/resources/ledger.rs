@@ -142,7 +142,7 @@ impl<T: Tally> Ledger<T> {
 
     fn enter(&mut self, key: ProcessKey, value: &T, host: &Host) {
         let posted = self.processes.entry(key).or_insert_with(|| Posted {
-            owner: host.census.owner_of(value.task()),
+            owner: host.census.owner(value.task()),
             value: T::default(),
             seen: true,
         });
