@@ -53,8 +53,6 @@ pub struct Request {
     pub issued_ns: u64,
     /// Bytes that are done.
     pub bytes: u64,
-    /// Bytes that it is long, once it was issued.
-    pub length: u64,
     /// An [`Operation`].
     pub operation: u32,
     /// 1 once it was inserted into a queue.
@@ -127,14 +125,11 @@ pub enum Counter {
     ErrorLimit,
     /// Requests whose end was not seen: another one was started at their address.
     EndUnseen,
-    /// Requests whose completion the kernel did not hand to its program, and that were ended by
-    /// `block_io_done`: an error of theirs is missing.
-    EndLate,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::EndLate as u32 + 1;
+    pub const COUNT: u32 = Self::EndUnseen as u32 + 1;
 }
 
 /// Byte offsets into kernel structures.
@@ -160,7 +155,7 @@ pub struct BlockOffsets {
 }
 
 const _: () = {
-    assert!(size_of::<Request>() == 56 && align_of::<Request>() == 8);
+    assert!(size_of::<Request>() == 48 && align_of::<Request>() == 8);
     assert!(size_of::<DeviceKey>() == 8 && align_of::<DeviceKey>() == 4);
     assert!(size_of::<DeviceStats>() == 2 * 29 * 8 + 8 + 32 && align_of::<DeviceStats>() == 8);
     assert!(size_of::<ErrorKey>() == 8 && align_of::<ErrorKey>() == 4);

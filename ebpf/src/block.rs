@@ -248,7 +248,6 @@ mod kernel {
             queued_ns: at,
             issued_ns: 0,
             bytes: 0,
-            length: 0,
             operation: operation as u32,
             inserted: 0,
         }
@@ -298,15 +297,11 @@ mod kernel {
         let request = Traced(ctx.arg(0));
         if let Some(entry) = REQUESTS.get_ptr_mut(&request.key()) {
             // SAFETY: as above.
-            unsafe {
-                (*entry).issued_ns = now();
-                (*entry).length = (*entry).bytes + request.data_len() as u64;
-            }
+            unsafe { (*entry).issued_ns = now() }
         } else if request.disk().is_some() {
             // A flush of the kernel's own is not started as others are.
             let mut entry = begun(request, ProcessKey::default(), 0);
             entry.issued_ns = now();
-            entry.length = request.data_len() as u64;
             follow(request, &entry);
         }
         0
@@ -374,44 +369,8 @@ mod kernel {
         if bytes < request.data_len() {
             return 0;
         }
-        end(disk, key, &done);
-        0
-    }
-
-    /// `trace_block_io_done(struct request *rq)`, block/blk-mq.c, Linux 6.5: after the last
-    /// `block_rq_complete` of a request that the kernel takes the time of. That one may have come
-    /// while the program for it was running on this CPU already, for a request that was completed
-    /// outside of interrupts; then the kernel passed it over, and the request ends here.
-    #[btf_tracepoint(function = "block_io_done")]
-    fn block_io_done(ctx: BtfTracePointContext) -> i32 {
-        let request = Traced(ctx.arg(0));
-        let key = request.key();
-        let Some(entry) = REQUESTS.get_ptr_mut(&key) else {
-            return 0;
-        };
-        let Some(disk) = request.disk() else {
-            return 0;
-        };
-        // SAFETY: as above.
-        let mut done = unsafe { *entry };
-        if done.issued_ns == 0 {
-            // It may be a clone that its device had no room for, which is tried again.
-            let _ = REQUESTS.remove(&key);
-            bump(Counter::EndUnseen);
-            return 0;
-        }
-        // Nothing of it is left to do.
-        done.bytes = done.length;
-        bump(Counter::EndLate);
-        end(disk, key, &done);
-        0
-    }
-
-    /// A request has ended.
-    #[inline(always)]
-    fn end(disk: *const c_void, key: u64, done: &Request) {
         let _ = REQUESTS.remove(&key);
-        charge(done);
+        charge(&done);
         // What ends without the device, because it was refused or had nothing to do, took no time of it.
         if done.issued_ns != 0
             && let Some(stats) = stats_of(disk, done.operation)
@@ -430,6 +389,7 @@ mod kernel {
                 }
             }
         }
+        0
     }
 
     /// Puts a request on the account of its process.

@@ -18,20 +18,13 @@ const START: &str = "block_io_start";
 
 /// What this object attaches to. The end comes first: of what is under way meanwhile, the start is
 /// missed, and not the end.
-pub const WANTED: [Wanted; 7] = [
+pub const WANTED: [Wanted; 6] = [
     Wanted {
         name: "block_rq_complete",
         args: 3,
         gives: "the time that disks take for a request, and errors",
         required: true,
         since: "",
-    },
-    Wanted {
-        name: "block_io_done",
-        args: 1,
-        gives: "ends of requests that came while another one's was being counted on the same CPU",
-        required: false,
-        since: "; it came with Linux 6.5",
     },
     Wanted {
         name: START,

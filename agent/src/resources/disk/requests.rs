@@ -55,7 +55,7 @@ const REQUEUES: Family = Family {
 };
 const LOST: Family = Family {
     name: "hark_disk_events_lost",
-    help: "What is missing from the series of requests to disks. start_unseen: ended, but was in flight when the agent started, or too many were; end_unseen: the kernel told of no end (noticed when it starts another request in its place, or after ten minutes); end_late: counted in full but for an error, because its completion came while the program was running on that CPU; device_limit, error_limit: one too many; process_limit, process_gone: missing from the services only; skipped: the kernel did not run a program.",
+    help: "What is missing from the series of requests to disks. start_unseen: ended, but was in flight when the agent started, or too many were; end_unseen: the kernel told of no end (noticed when it starts another request in its place, or after ten minutes); device_limit, error_limit: one too many; process_limit, process_gone: missing from the services only; skipped: the kernel did not run a program.",
     unit: None,
     kind: Kind::Counter,
     source: "the kernel programs",
@@ -165,7 +165,6 @@ impl Requests {
         for (reason, count) in [
             ("start_unseen", counter(Counter::StartUnseen)),
             ("end_unseen", self.end_unseen + counter(Counter::EndUnseen)),
-            ("end_late", counter(Counter::EndLate)),
             ("device_limit", counter(Counter::DeviceLimit)),
             ("error_limit", counter(Counter::ErrorLimit)),
             ("process_limit", counter(Counter::ProcessLimit)),
