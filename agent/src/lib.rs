@@ -18,6 +18,7 @@ pub mod lock;
 pub mod log;
 pub mod otlp;
 pub mod pipeline;
+pub mod process_stat;
 pub mod record;
 pub mod recording;
 pub mod red;

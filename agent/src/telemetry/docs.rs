@@ -354,7 +354,10 @@ fn page() -> String {
         (
             "Collectors",
             "Resources are collected at the scrape, each group by itself and for a second at most. A \
-             group that\nfails or is late is missing, wholly or in part, from that page only.",
+             group that\nfails or is late is missing, wholly or in part, from that page only.\n\nWhose a process is, is \
+             learned by looking at it, every two seconds at least. One that comes and\ngoes in between is \
+             its service's if its container or systemd unit gives the name, and the host's alone\nif only \
+             its program or its environment would have: what is not known is not guessed from its\nneighbours.",
             declared(&collectors.1),
         ),
         (
