@@ -97,7 +97,7 @@ fn raw_role(role: Option<Role>) -> u8 {
 
 fn http2() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
     (
-        any::<(u64, u64, u64, u32, u16)>(),
+        any::<(u64, u64, u64, u32, u16, u32)>(),
         task(),
         address(),
         address(),
@@ -181,7 +181,7 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
         vec(any::<u8>(), 0..=HEAD_CHUNK),
     )
         .prop_map(|(numbers, task, local, peer, role, offset, head)| {
-            let (time_ns, socket, first_ns, index, flags) = numbers;
+            let (time_ns, socket, first_ns, index, flags, sequence) = numbers;
             let record = RequestRecord {
                 header: header(1, size_of::<RequestRecord>() + head.len(), time_ns, socket),
                 first_ns,
@@ -194,6 +194,8 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
                 flags,
                 role: if role == Role::Server { 1 } else { 2 },
                 reserved: 0,
+                sequence,
+                reserved2: 0,
             };
             (
                 Record::Request {
@@ -212,7 +214,7 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
         100_u16..=999,
     )
         .prop_map(|(numbers, role, status)| {
-            let (time_ns, socket, first_ns, last_ns, body, request_body, head, index, flags) =
+            let (time_ns, socket, first_ns, last_ns, body, request_body, thread, index, flags) =
                 numbers;
             let record = ResponseRecord {
                 header: header(2, size_of::<ResponseRecord>(), time_ns, socket),
@@ -220,7 +222,7 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
                 last_ns,
                 body_bytes: body,
                 request_body_bytes: request_body,
-                head_bytes: head,
+                thread,
                 index,
                 status,
                 flags,
