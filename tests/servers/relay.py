@@ -11,13 +11,15 @@ which is for none.
       `headers` passes the headers of the trace on
     relay.py drive ADDRESS COUNT THREADS PREFIX NAME   sends GET PREFIX/a/NAME-N, and ends
 """
+import sys
+
+# A neighbour in this folder has the name of a module of the standard library.
+sys.path.pop(0)
+
 import asyncio
 import http.client
 import queue
 import random
-import socket
-import socketserver
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
