@@ -21,7 +21,6 @@ mod decide;
 mod settle;
 
 pub use counters::{Counters, Early};
-#[cfg(test)]
 pub(crate) use decide::alone;
 
 use std::collections::{HashMap, VecDeque};
@@ -297,7 +296,7 @@ impl Fragments {
                 } else {
                     Outcome::Root
                 });
-                out(decide::alone(ended));
+                out(alone(ended));
             }
         }
         self.advance(out);

@@ -3,7 +3,9 @@
 use std::collections::HashMap;
 
 use hark_tests::agent::{self, Agent};
+use hark_tests::load::Target;
 use hark_tests::otlp::{ARRIVAL, Manner, Receiver, Span};
+use hark_tests::server::Server;
 use hark_tests::server::nginx::Nginx;
 use hark_tests::server::relay::{self, Relay};
 use hark_tests::skip::Skip;
@@ -99,6 +101,15 @@ fn score(case: &str, spans: &[Span]) -> (Score, Score) {
 
 const COUNT: usize = 300;
 
+fn start(receiver: &Receiver) -> Agent {
+    Agent::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint()),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "100000"),
+    ])
+}
+
+
 struct Heard {
     ends: Score,
     inside: Score,
@@ -121,11 +132,7 @@ fn run(case: &str, relay: Relay, headers: bool, through: Option<&str>) -> Result
         ),
         None => None,
     };
-    let agent = Agent::start(&[
-        ("OTEL_EXPORTER_OTLP_ENDPOINT", &receiver.endpoint()),
-        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
-        ("OTEL_BSP_MAX_QUEUE_SIZE", "100000"),
-    ]);
+    let agent = start(&receiver);
     let front = proxy.as_ref().unwrap_or(&asker).tcp();
     let driver = relay::drive(front, COUNT, through.unwrap_or(""), headers)?;
     let mut services = vec![driver, asker.service.clone(), leaf.service.clone()];
@@ -262,4 +269,38 @@ fn a_proxy_in_front_without_headers() {
         Some("/tcp")
     ));
     connections(&heard);
+}
+
+/// The proxy passes headers on, over `AF_UNIX`.
+#[test]
+fn a_proxy_over_a_unix_socket() {
+    need!(agent::root());
+    let receiver = Receiver::grpc(Manner::Accepting);
+    let app = need!(Server::python_unix("links-app"));
+    let Target::Unix(socket) = &app.target else {
+        panic!("it listens on a unix socket");
+    };
+    let proxy = Nginx {
+        workers: 0,
+        unix: Some(socket.clone()),
+        tcp: None,
+    };
+    let proxy = need!(proxy.start("links-nginx"));
+    let agent = start(&receiver);
+    let driver = need!(relay::drive(proxy.tcp(), COUNT, "/unix", true));
+    let services = [driver, proxy.service.clone(), app.service.clone()];
+    wait::expect_within(ARRIVAL, "all spans", &(4 * COUNT), || {
+        services
+            .iter()
+            .map(|service| receiver.spans(service).len())
+            .sum()
+    });
+    let spans: Vec<Span> = services
+        .iter()
+        .flat_map(|service| receiver.spans(service))
+        .collect();
+    drop(agent);
+    let (ends, inside) = score("nginx over AF_UNIX, headers", &spans);
+    connections(&Heard { ends, inside });
+    assert!(inside.recall() > 0.95, "{inside:?}");
 }

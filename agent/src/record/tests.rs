@@ -97,7 +97,7 @@ fn raw_role(role: Option<Role>) -> u8 {
 
 fn http2() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
     (
-        any::<(u64, u64, u64, u32, u16, u32)>(),
+        any::<(u64, u64, u64, u32, u16)>(),
         task(),
         address(),
         address(),
@@ -172,7 +172,7 @@ fn http2_end() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
 /// A record and the bytes that follow it, with every integer field set as the kernel side sets it.
 fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
     let request = (
-        any::<(u64, u64, u64, u32, u16)>(),
+        any::<(u64, u64, u64, u32, u16, u32)>(),
         task(),
         address(),
         address(),
@@ -676,6 +676,7 @@ fn the_layout_is_that_of_the_structures() {
     set(offset_of!(RequestRecord, captured), &3_u32.to_ne_bytes());
     set(offset_of!(RequestRecord, flags), &1_u16.to_ne_bytes());
     set(offset_of!(RequestRecord, role), &[1]);
+    set(offset_of!(RequestRecord, sequence), &22_u32.to_ne_bytes());
     bytes.extend_from_slice(b"GET");
 
     let mut comm = [0; 16];
@@ -695,7 +696,7 @@ fn the_layout_is_that_of_the_structures() {
         record: RequestRecord {
             header: RecordHeader {
                 kind: 1,
-                size: 147,
+                size: 155,
                 time_ns: 11,
                 socket: 12,
             },
@@ -719,6 +720,8 @@ fn the_layout_is_that_of_the_structures() {
             flags: 1,
             role: 1,
             reserved: 0,
+            sequence: 22,
+            reserved2: 0,
         },
         head: b"GET",
     };
