@@ -109,7 +109,6 @@ fn start(receiver: &Receiver) -> Agent {
     ])
 }
 
-
 struct Heard {
     ends: Score,
     inside: Score,
