@@ -11,7 +11,7 @@ use super::hpack::{Decoder, Scratch};
 use super::reader::{Heard, Reader};
 use super::stream::{End, Place, Stream};
 use crate::connection::{self, DropReason, Event};
-use crate::exchange::{Endpoint, ErrorType, Role};
+use crate::exchange::{Endpoint, ErrorType, Role, Trail};
 use crate::http1::HeadParser;
 
 /// Streams under way on one connection; what begins beyond is not followed.
@@ -54,6 +54,7 @@ struct Streams {
     socket: u64,
     local: Endpoint,
     peer: Endpoint,
+    trail: Trail,
     decoders: [Decoder; 2],
     /// Something of this direction was not heard.
     damaged: [bool; 2],
@@ -87,6 +88,7 @@ impl Connection {
                 socket: first.header.socket,
                 local,
                 peer,
+                trail: connection::trail(&first.peer),
                 decoders: [Decoder::new(), Decoder::new()],
                 damaged: [false; 2],
                 allowed: [0; 2],
@@ -240,9 +242,9 @@ impl Streams {
     fn drop_all(&mut self, reason: DropReason, shared: &Shared, sink: &mut impl FnMut(Event<'_>)) {
         self.watched_from = None;
         let Some(role) = self.role else { return };
-        for stream in std::mem::take(&mut self.under_way).into_values() {
+        for (id, stream) in std::mem::take(&mut self.under_way) {
             shared.exchanges.dropped(reason, 1);
-            sink(stream.dropped(role, reason));
+            sink(stream.dropped(role, (self.socket, id), reason));
         }
     }
 
@@ -426,7 +428,7 @@ impl Streams {
         }
         let request = fields.with_headers(|headers| parser.fields(role, &fields.pseudo(), headers));
         let stream = Stream::new(moment.task, first_ns, request, fields, end_stream);
-        sink(stream.begun(role));
+        sink(stream.begun(id, self.place_of(role)));
         self.under_way.insert(id, stream);
         if self.max_streams.and_then(|max| usize::try_from(max).ok()) == Some(self.under_way.len())
         {
@@ -434,6 +436,16 @@ impl Streams {
         }
         if id > self.processed {
             self.finish(id, Some(ErrorType::StreamUnprocessed), moment, shared, sink);
+        }
+    }
+
+    const fn place_of(&self, role: Role) -> Place {
+        Place {
+            role,
+            socket: self.socket,
+            local: self.local,
+            peer: self.peer,
+            trail: self.trail,
         }
     }
 
@@ -510,12 +522,7 @@ impl Streams {
         sink: &mut impl FnMut(Event<'_>),
     ) {
         let Some(role) = self.role else { return };
-        let place = Place {
-            role,
-            socket: self.socket,
-            local: self.local,
-            peer: self.peer,
-        };
+        let place = self.place_of(role);
         shared.exchanges.ended(role);
         sink(Event::Ended(stream.ended(id, place, end, &shared.counters)));
     }

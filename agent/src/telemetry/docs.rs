@@ -72,6 +72,7 @@ const LABELS: &[Label] = &[
         "device",
         "The disk, as the kernel calls it. A request is its disk's, not a partition's.",
     ),
+    closed("decision", "Why the span is kept, or why not."),
     open("direction", "The way of the bytes, as the host sees it."),
     open("error", "The kernel's name for it."),
     open(
@@ -126,6 +127,10 @@ const LABELS: &[Label] = &[
     closed("outcome", "How the lookup ended."),
     closed("protocol", "What was recognised."),
     closed("reason", "Why."),
+    closed(
+        "result",
+        "By what rule the parent was found (`headers`, `connection`, `thread`), or why there is none.",
+    ),
     closed("role", "The end that was observed."),
     open(
         "rpc_method",
