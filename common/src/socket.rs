@@ -40,6 +40,8 @@ pub enum RecordKind {
     Http2 = 6,
     /// [`crate::http2::Http2EndRecord`].
     Http2End = 7,
+    /// [`crate::tls::TlsRecord`], followed by `captured` bytes of TLS.
+    Tls = 8,
 }
 
 /// Which end of the connection this socket is, judged by the direction of the request.
@@ -72,6 +74,8 @@ pub mod flag {
     /// A record of the request was lost, and the exchange counted as lost by the kernel side: this
     /// record only says that it is over.
     pub const REQUEST_LOST: u16 = 1 << 7;
+    /// In a request: it came through a TLS library, in clear.
+    pub const TLS: u16 = 1 << 8;
 }
 
 /// Why exchanges ended without a whole response.

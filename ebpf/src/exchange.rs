@@ -39,6 +39,9 @@ pub mod verdict {
     pub const HTTP2: u8 = 4;
     /// No longer HTTP/1 by a 101: a few messages are looked at for HTTP/2, then it is NEVER.
     pub const UPGRADED: u8 = 5;
+    /// TLS: its bytes are never looked at. What a TLS library hands over in clear is followed as if
+    /// it were a socket of its own.
+    pub const TLS: u8 = 6;
 }
 
 /// Whether a direction of a socket that is not HTTP/1 is looked at as HTTP/2.
@@ -405,6 +408,9 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     let begun = stream.flags & flag::BEGUN != 0;
     let mut captured = in_window;
     let mut flags = if last { record_flag::HEAD_END } else { 0 };
+    if env.is_tls() {
+        flags |= record_flag::TLS;
+    }
     if offset.wrapping_add(captured) > HEAD_CAPTURE_LIMIT as u32 {
         if !last && offset >= HEAD_CAPTURE_LIMIT as u32 {
             return;

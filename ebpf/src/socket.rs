@@ -89,6 +89,8 @@ mod socket {
         fdtable_max_fds: 0,
         sock_socket: 0,
         socket_file: 0,
+        socket_sk: 0,
+        file_private_data: 0,
         regs_syscall: 0,
         regs_arg0: 0,
         regs_arg1: 0,
