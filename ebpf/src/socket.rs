@@ -96,6 +96,8 @@ mod socket {
         regs_arg1: 0,
         regs_arg2: 0,
         regs_mode: 0,
+        regs_call: [0; 5],
+        regs_result: 0,
         machine: 0,
     };
     /// A field of [`OFFSETS`]. One at a time: a copy of them all costs more than what is done with it.
@@ -107,6 +109,7 @@ mod socket {
 
     // Behind the macro, which it uses.
     mod http2;
+    mod tls;
 
     /// The agent's own process id, whose sockets are left out.
     #[unsafe(no_mangle)]
@@ -584,9 +587,13 @@ mod socket {
         // SAFETY: not null, and freed only with the socket, which the caller holds.
         let state = unsafe { &mut *state };
         if ret <= 0 {
-            if state.is_http() {
+            if state.is_http() || state.verdict == verdict::TLS {
                 on_end(sk, ret, direction, family, state, scratch);
             }
+            return;
+        }
+        if state.verdict == verdict::TLS {
+            tls::on_ciphertext(sk, (ret, flags), direction, state, scratch);
             return;
         }
         if is_for_http2(state) {
@@ -653,6 +660,10 @@ mod socket {
             bump(s.event.unreadable_as as u32, 1);
         }
         conclude(&mut Kernel, state, s, outcome);
+        if state.verdict == verdict::TLS {
+            tls::recognised(sk, family, state, s);
+            return;
+        }
         // A frame begins with a zero, unless it is longer than what is evidence of frames.
         let frames = outcome == Step::NotHttp && s.window[0] == 0
             || state.probing(direction) != probing::NONE;
@@ -711,10 +722,11 @@ mod socket {
         }
         s.event.direction = direction;
         if family != AF_UNIX {
+            let followed = tls::followed(state, s.event.socket);
             let end = if broken {
-                read_failed(state, -ret as u32)
+                read_failed(followed, -ret as u32)
             } else {
-                end_of_stream(state, false)
+                end_of_stream(followed, false)
             };
             finish(sk, state, s, end);
             return;
@@ -733,9 +745,12 @@ mod socket {
         let end = if broken {
             Some((AbortReason::Broken, -ret as u32))
         } else {
-            end_of_stream(state, gone)
+            end_of_stream(tls::followed(state, s.event.socket), gone)
         };
         finish(sk, state, s, end);
+        if gone && state.verdict == verdict::TLS {
+            tls::forget(s.event.socket);
+        }
         if !gone || peer.is_null() {
             return;
         }
@@ -761,6 +776,7 @@ mod socket {
             verdict::HTTP2 => {
                 http2::on_end(sk, state, (s.event.socket, s.event.now), (reason, errno));
             }
+            verdict::TLS => tls::finish(s, (reason, errno)),
             _ => {}
         }
     }
@@ -836,7 +852,7 @@ mod socket {
             }
             return 0;
         }
-        if !state.is_http() {
+        if !state.is_http() && state.verdict != verdict::TLS {
             return 0;
         }
         // SAFETY: helpers and fields of a BTF pointer.
@@ -848,7 +864,8 @@ mod socket {
                 field(sk, offset!(sock_socket)),
             )
         };
-        let end = tcp_state(state, old, new, errno, socket == 0);
+        let followed = tls::followed(state, s.event.socket);
+        let end = tcp_state(followed, old, new, errno, socket == 0);
         finish(sk, state, s, end);
         0
     }
@@ -867,7 +884,7 @@ mod socket {
         }
         // SAFETY: not null, and freed only with the socket.
         let state = unsafe { &mut *state };
-        if !state.is_http() {
+        if !state.is_http() && state.verdict != verdict::TLS {
             return 0;
         }
         let Some(s) = DESTROY_SCRATCH.get_ptr_mut(0) else {
@@ -880,8 +897,11 @@ mod socket {
             s.event.now = bpf_ktime_get_ns();
             s.event.socket = bpf_get_socket_cookie(sk);
         }
-        let end = tcp_destroyed(state);
+        let end = tcp_destroyed(tls::followed(state, s.event.socket));
         finish(sk, state, s, end);
+        if state.verdict == verdict::TLS {
+            tls::forget(s.event.socket);
+        }
         0
     }
 

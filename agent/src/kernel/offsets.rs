@@ -48,6 +48,8 @@ pub fn from_btf(btf: &Btf) -> Result<Offsets, BtfError> {
         regs_arg1: regs.args[1],
         regs_arg2: regs.args[2],
         regs_mode: regs.mode,
+        regs_call: regs.call,
+        regs_result: regs.result,
         machine: regs.machine,
     })
 }
@@ -73,6 +75,8 @@ struct Registers {
     syscall: u32,
     args: [u32; 3],
     mode: u32,
+    call: [u32; 5],
+    result: u32,
     machine: u32,
 }
 
@@ -85,6 +89,8 @@ impl Registers {
                 syscall: regs + 8 * 8,
                 args: [btf.offset_of("pt_regs", "orig_x0")?, regs + 8, regs + 16],
                 mode: btf.offset_of("pt_regs", "user_regs.pstate")?,
+                call: [regs, regs + 8, regs + 16, regs + 24, regs + 32],
+                result: regs,
                 machine: MACHINE_AARCH64,
             });
         }
@@ -93,6 +99,8 @@ impl Registers {
             syscall: reg("orig_ax")?,
             args: [reg("di")?, reg("si")?, reg("dx")?],
             mode: reg("cs")?,
+            call: [reg("di")?, reg("si")?, reg("dx")?, reg("cx")?, reg("r8")?],
+            result: reg("ax")?,
             machine: MACHINE_X86_64,
         })
     }

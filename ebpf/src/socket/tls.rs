@@ -10,14 +10,14 @@
 
 use super::*;
 
-use aya_ebpf::bindings::pt_regs;
 use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_probe_read_kernel};
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::maps::{HashMap, ProgramArray};
 use aya_ebpf::programs::ProbeContext;
-use aya_ebpf::{Argument, EbpfContext as _};
+use aya_ebpf::EbpfContext as _;
 use hark_common::tls::{Function, HELLO_LIMIT, TlsRecord};
 use hark_ebpf::exchange::give_up;
+use hark_ebpf::http2 as http2_logic;
 use hark_ebpf::http2::end::end;
 use hark_ebpf::http2::follow;
 use hark_ebpf::http2::join::preface;
@@ -98,8 +98,6 @@ struct Slot {
     http1: Scratch,
     http2: http2_logic::Scratch,
 }
-
-use hark_ebpf::http2 as http2_logic;
 
 #[btf_map]
 static CALLS: TaskStorage<Call> = TaskStorage::new();
@@ -405,9 +403,20 @@ fn socket_behind(descriptor: u64) -> u64 {
     }
 }
 
+/// The thread's registers. Not by the program's context, whose layout is the machine's that this was
+/// compiled for.
 #[inline(always)]
-fn argument(ctx: &ProbeContext, n: usize) -> u64 {
-    ctx.arg::<u64>(n).unwrap_or(0)
+fn registers() -> *const c_void {
+    // SAFETY: helpers without preconditions.
+    unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as *const c_void }
+}
+
+/// An argument of the function whose entry this is.
+macro_rules! argument {
+    ($n:literal) => {
+        // SAFETY: the helpers give BTF pointers.
+        unsafe { field::<u64>(registers(), constant(&OFFSETS.regs_call[$n])) }
+    };
 }
 
 /// At the entry of a function of a TLS library.
@@ -415,23 +424,23 @@ fn argument(ctx: &ProbeContext, n: usize) -> u64 {
 fn tls_enter(ctx: ProbeContext) -> u32 {
     // SAFETY: the context is the program's.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    enter(&ctx, cookie as u8, (cookie >> 8) as u8);
+    enter(cookie as u8, (cookie >> 8) as u8);
     0
 }
 
 #[inline(always)]
-fn enter(ctx: &ProbeContext, function: u8, library: u8) {
-    let session = argument(ctx, 0);
+fn enter(function: u8, library: u8) {
+    let session = argument!(0);
     let key = key(session);
     if function == Function::Free as u8 {
         let _ = SESSIONS.remove(key);
         return;
     }
-    let second = argument(ctx, 1);
+    let second = argument!(1);
     let told_one = function == Function::SetDescriptor as u8;
     if told_one || function == Function::SetDescriptors as u8 {
         let descriptor = second as u32 as u64;
-        let same = told_one || argument(ctx, 2) as u32 as u64 == descriptor;
+        let same = told_one || argument!(2) as u32 as u64 == descriptor;
         let value = Session {
             socket: 0,
             descriptor: if same && descriptor < i32::MAX as u64 {
@@ -457,8 +466,8 @@ fn enter(ctx: &ProbeContext, function: u8, library: u8) {
         missed(call.socket, call.direction);
     }
     let done_at = match function {
-        3 | 4 => argument(ctx, 3),
-        5 => argument(ctx, 4),
+        3 | 4 => argument!(3),
+        5 => argument!(4),
         _ => 0,
     };
     let mut socket = 0;
@@ -513,7 +522,7 @@ fn leave(ctx: &ProbeContext) {
     // SAFETY: as above.
     let call = unsafe { &mut *call };
     call.function = 0;
-    let returned: u64 = returned(ctx);
+    let returned: u64 = returned();
     let mut moved = returned as i32 as i64;
     if call.done_at != 0 {
         if moved != 1 {
@@ -551,15 +560,11 @@ fn leave(ctx: &ProbeContext) {
     on_clear(ctx, call);
 }
 
-#[cfg(bpf_target_arch = "aarch64")]
-fn unused() {}
-
 /// What a function returns, at its return instruction.
 #[inline(always)]
-fn returned(ctx: &ProbeContext) -> u64 {
-    // SAFETY: the context is the program's.
-    let regs: &pt_regs = unsafe { &*ctx.regs };
-    <u64 as Argument>::from_register(regs_return(regs))
+fn returned() -> u64 {
+    // SAFETY: the helpers give BTF pointers.
+    unsafe { field(registers(), offset!(regs_result)) }
 }
 
 /// Takes one of the working memories of this CPU: its number, or none if all are in use.
@@ -714,8 +719,6 @@ fn place(event: &mut Event, call: &Call, passes: bool) {
 fn tell_read(connection: &Connection, call: &Call, s: &mut Scratch) {
     let mut introduced = 0;
     Kernel.describe(&mut s.request.task, &mut introduced);
-    let record = (&raw mut s.response).cast::<TlsRecord>();
-    let _ = record;
     let Some(hello) = TLS_SLOTS.get_ptr_mut(call.slot as u32) else {
         return;
     };
