@@ -4,10 +4,10 @@ use hark_common::counter::Counter;
 
 use crate::env::Env;
 use crate::exchange::{
-    Event, Scratch, SocketState, give_up, probing, request_begun, request_end, request_head_end,
-    request_piece, request_unread, response_end, response_head_end, verdict,
+    Event, Scratch, SocketState, give_up, probing, request_end, request_head_end, request_unread,
+    response_head_end, verdict,
 };
-use crate::http1::{Found, WINDOW, count, is_status_line, phase, scan};
+use crate::http1::{Found, WINDOW, count, is_status_line, phase};
 
 /// Steps that one event may take. A step passes a line of a head, a chunk of a body, or a segment;
 /// 8192 of them are more than any honest call needs.
@@ -104,7 +104,7 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
         )
     };
     let before = stream.phase;
-    let (at, found) = scan(stream, &s.window, from, end, request);
+    let (at, found) = env.scan(stream, &s.window, (from, end), request);
     if before == phase::START && stream.phase != phase::START {
         stream.first_ns = s.event.now;
     }
@@ -113,12 +113,12 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
     match found {
         Found::Nothing | Found::RequestLine => {
             if found == Found::RequestLine {
-                request_begun(env, state, s);
+                env.request_begun(state, s);
             }
             // SAFETY: as above.
             let stream = unsafe { state.streams.get_unchecked(direction as usize & 1) };
             if exhausted && request && stream.in_head() {
-                request_piece(env, state, s, false);
+                env.request_piece(state, s, false);
             }
             Step::More
         }
@@ -148,7 +148,7 @@ fn message_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, req
     if request {
         request_end(state, s.event.direction);
     } else {
-        response_end(env, state, s, 0);
+        env.response_end(state, s, 0);
     }
 }
 

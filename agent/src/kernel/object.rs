@@ -112,8 +112,7 @@ pub struct Object {
     ebpf: Ebpf,
     wanted: &'static [Wanted],
     on_cgroup: &'static [cgroup::OnCgroup],
-    /// Only held: see [`jump::Laid`].
-    _jumps: Vec<jump::Laid>,
+    jumps: Vec<jump::Laid>,
     /// What was to be attached, and what came of it.
     pub hooks: Vec<Hook>,
 }
@@ -179,7 +178,7 @@ impl Object {
             ebpf,
             wanted,
             on_cgroup: &[],
-            _jumps: Vec::new(),
+            jumps: Vec::new(),
             hooks,
         };
         // All are loaded before any is attached: no half of an event pair is seen, and a jump has

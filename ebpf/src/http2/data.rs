@@ -35,7 +35,7 @@ pub const fn skip(flow: &mut Flow, n: u64) -> u32 {
 }
 
 /// A DATA frame has moved to its last byte.
-#[cfg_attr(target_arch = "bpf", inline(never))]
+#[inline(always)]
 pub fn data_end(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
     let flow = state.flow(s.event.direction);
     let header = Header::parse(&flow.header);

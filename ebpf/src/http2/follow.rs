@@ -3,10 +3,10 @@
 use hark_common::counter::Counter;
 use hark_common::http2::{BLOCK_LIMIT, PIECE_LIMIT, flag as record_flag};
 
-use super::data::{data_end, settle, skip};
+use super::data::{settle, skip};
 use super::frame::{HEADER_SIZE, Header, flag as frame_flag, kind};
 use super::join::{PREFACE_REST_SIZE, PREFACE_TAIL_SIZE, is_preface, preface_end, tentative};
-use super::output::{flush, push_header};
+use super::output::push_header;
 use super::{Flow, SUMS, Scratch, State, Sum, flag, phase};
 use crate::env::Env;
 use crate::exchange::{SocketState, probing, verdict};
@@ -40,7 +40,7 @@ pub fn gap(
         skip(flow, bytes as u64);
         return;
     }
-    lost(env, socket, state, s, Counter::Http2LostGap);
+    env.http2_lost(socket, state, s, Counter::Http2LostGap);
 }
 
 /// Whether all of `bytes` are payload that is passed over, of a frame that goes on behind them.
@@ -131,7 +131,7 @@ pub fn step(
     match flow.phase {
         phase::HEADER | phase::PREFACE_TAIL | phase::PREFACE_REST => {
             if s.event.readable == 0 {
-                lost(env, socket, state, s, Counter::Http2LostUnreadable);
+                env.http2_lost(socket, state, s, Counter::Http2LostUnreadable);
                 return true;
             }
             let size = match flow.phase {
@@ -215,7 +215,7 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
     let in_block = flow.block_stream != 0;
     let continues = header.kind == kind::CONTINUATION;
     if !header.is_valid() || in_block != continues || continues && stream != flow.block_stream {
-        lost(env, socket, state, s, Counter::Http2LostParse);
+        env.http2_lost(socket, state, s, Counter::Http2LostParse);
         return;
     }
     flow.remaining = header.length;
@@ -286,7 +286,7 @@ fn payload(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut 
         cut(env, socket, state, s);
     } else {
         if s.len >= PIECE_LIMIT as u32 {
-            flush(env, socket, state, s);
+            env.http2_flush(socket, state, s);
         }
         let flow = state.flow(s.event.direction);
         let at = s.len & (PIECE_LIMIT as u32 - 1);
@@ -329,7 +329,7 @@ fn frame_end(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
         flow.flags &= !flag::CUT;
     }
     if flow.header[3] == kind::DATA && flow.flags & flag::TENTATIVE == 0 {
-        data_end(env, socket, state, s);
+        env.http2_data_end(socket, state, s);
     }
 }
 
@@ -340,12 +340,12 @@ fn cut(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scra
     flow.take = 0;
     s.flags |= record_flag::CUT;
     env.count(Counter::Http2Cut, 1);
-    flush(env, socket, state, s);
+    env.http2_flush(socket, state, s);
     state.flow(s.event.direction).flags |= flag::CUT | flag::MISSED;
 }
 
 /// The frames cannot be followed any longer. The next events are tried for their beginning.
-#[cfg_attr(target_arch = "bpf", inline(never))]
+#[inline(always)]
 pub fn lost(
     env: &mut impl Env,
     socket: &SocketState,
@@ -358,7 +358,7 @@ pub fn lost(
     if followed {
         s.flags |= record_flag::LOST;
         env.count(why, 1);
-        flush(env, socket, state, s);
+        env.http2_flush(socket, state, s);
     }
     let flow = state.flow(s.event.direction);
     forget(flow);
@@ -375,9 +375,9 @@ pub fn conclude(
     done: bool,
 ) {
     if !done {
-        lost(env, socket, state, s, Counter::Http2LostTooMany);
+        env.http2_lost(socket, state, s, Counter::Http2LostTooMany);
     }
-    flush(env, socket, state, s);
+    env.http2_flush(socket, state, s);
     if s.frames != 0 {
         env.count(Counter::Http2Frames, s.frames as u64);
     }

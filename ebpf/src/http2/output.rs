@@ -21,7 +21,7 @@ pub fn push_header(
     header: &[u8; 32],
 ) {
     if s.len > PIECE_LIMIT as u32 - HEADER_SIZE {
-        flush(env, socket, state, s);
+        env.http2_flush(socket, state, s);
     }
     let at = s.len as usize & (PIECE_LIMIT - 1);
     // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long; the
@@ -39,7 +39,7 @@ pub fn push_header(
 
 /// Hands over what the record holds, if anything, and begins another. A record that finds no room
 /// takes its number with it.
-#[cfg_attr(target_arch = "bpf", inline(never))]
+#[inline(always)]
 pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
     if s.len == 0 && s.flags == 0 {
         return;

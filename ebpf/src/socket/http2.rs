@@ -7,9 +7,7 @@ use super::*;
 use aya_ebpf::maps::ProgramArray;
 use hark_ebpf::exchange::probing;
 use hark_ebpf::http2::end::end;
-use hark_ebpf::http2::follow::{
-    begin, conclude, counted_in_payload, ends_in_payload, gap, reset, step,
-};
+use hark_ebpf::http2::follow::{begin, conclude, counted_in_payload, ends_in_payload, gap, reset};
 use hark_ebpf::http2::join::preface;
 use hark_ebpf::http2::{STEPS, Scratch, State};
 
@@ -75,14 +73,9 @@ extern "C" fn walk(_index: u64, walk: *mut Walk) -> i64 {
     // SAFETY: `walk` points to the program's stack, and holds pointers to map values that stay
     // valid for the program's run.
     unsafe {
-        let done = step(
-            &mut Kernel,
-            &mut *(*walk).socket,
-            &mut *(*walk).state,
-            &mut *(*walk).scratch,
-        );
-        (*walk).done = done as u64;
-        done as i64
+        (*walk).done = apart::http2_step((*walk).socket, (*walk).state, (*walk).scratch) as u64;
+        // Read back, as in HTTP/1.
+        ((&raw const (*walk).done).read_volatile() != 0) as i64
     }
 }
 

@@ -21,7 +21,8 @@ pub struct Jump {
     pub gives: &'static str,
 }
 
-/// A map of programs with its program. To be kept: the kernel empties one that nobody holds open.
+/// A map of programs. To be kept, with its program or without: the kernel empties one that nobody
+/// holds open, and refuses a program that names one that is gone.
 pub(super) struct Laid(#[expect(dead_code, reason = "only held")] ProgramArray<MapData>);
 
 impl std::fmt::Debug for Laid {
@@ -33,7 +34,11 @@ impl std::fmt::Debug for Laid {
 impl Object {
     /// Loads the program of a jump and puts it where the jump finds it.
     pub(super) fn lay(&mut self, jump: &Jump, types: &Types) {
-        let laid = self.try_lay(jump, types);
+        let laid = self.map(jump.map).and_then(|mut map| {
+            let laid = self.try_lay(jump, types, &mut map);
+            self.jumps.push(Laid(map));
+            laid
+        });
         if let Err(error) = &laid {
             tracing::warn!(program = jump.program, %error, lost = jump.gives, "not loaded");
         }
@@ -44,12 +49,15 @@ impl Object {
             gives: jump.gives,
             failure: laid.as_ref().err().map(ToString::to_string),
         });
-        self._jumps.extend(laid);
     }
 
-    fn try_lay(&mut self, jump: &Jump, types: &Types) -> Result<Laid, ObjectError> {
+    fn try_lay(
+        &mut self,
+        jump: &Jump,
+        types: &Types,
+        map: &mut ProgramArray<MapData>,
+    ) -> Result<(), ObjectError> {
         let object = self.name;
-        let mut map: ProgramArray<MapData> = self.map(jump.map)?;
         let program = program(&mut self.ebpf, object, jump.program)?;
         program
             .load(jump.from, &types.aya)
@@ -58,7 +66,6 @@ impl Object {
             .fd()
             .map_err(|e| refused(object, "finding a program", &e))?;
         map.set(0, fd, 0)
-            .map_err(|e| refused(object, "writing a map", &e))?;
-        Ok(Laid(map))
+            .map_err(|e| refused(object, "writing a map", &e))
     }
 }
