@@ -134,6 +134,7 @@ impl Connections {
                     peer,
                     task: record.task,
                     start_ns: record.first_ns,
+                    tls: record.flags & flag::TLS != 0,
                 };
                 self.request(origin, &record, head, sink);
             }
@@ -144,6 +145,8 @@ impl Connections {
             Record::Process { .. } => {}
             // `http2` has them from the pipeline.
             Record::Http2 { .. } | Record::Http2End { .. } => {}
+            // `tls` has them.
+            Record::Tls { .. } => {}
         }
         self.counters.connections(self.table.len());
     }
@@ -346,7 +349,12 @@ impl Connections {
         sink: &mut impl FnMut(Event<'_>),
     ) {
         let pending = match self.parser.parse(origin.role, head, extent) {
-            Ok(head) => Pending::begun(index, origin, head),
+            Ok(mut head) => {
+                if origin.tls {
+                    head.request.scheme.get_or_insert_with(|| "https".into());
+                }
+                Pending::begun(index, origin, head)
+            }
             Err(error) => {
                 self.counters.malformed(match error {
                     HeadError::Incomplete => DropReason::HeadCut,

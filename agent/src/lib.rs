@@ -28,4 +28,5 @@ pub mod rpc;
 pub mod run;
 pub mod serve;
 pub mod telemetry;
+pub mod tls;
 pub mod top;

@@ -19,6 +19,8 @@ use crate::record::{Record, decode};
 use crate::red::Red;
 use crate::route::{RouteError, Router};
 use crate::telemetry::Telemetry;
+use crate::tls::connections as tls;
+use crate::tls::watch::Watch;
 
 /// Who else wants to see each exchange: `hark replay` prints them.
 pub type Observer = Box<dyn FnMut(&Exchange, &Service, Option<&str>, &Clock) + Send>;
@@ -27,6 +29,7 @@ pub type Observer = Box<dyn FnMut(&Exchange, &Service, Option<&str>, &Clock) + S
 pub struct Pipeline {
     connections: Connections,
     http2: http2::Connections,
+    tls: tls::Connections,
     counters: Counters,
     outputs: Outputs,
 }
@@ -66,6 +69,8 @@ impl Pipeline {
         }
         let http2_counters = http2::Counters::new();
         http2_counters.register(telemetry.registry_mut());
+        let tls = tls::Connections::new();
+        telemetry.add(tls.counts());
         Ok(Self {
             http2: http2::Connections::new(
                 config.limits.max_connections,
@@ -78,6 +83,7 @@ impl Pipeline {
                 HeadParser::new(traceparent::parse),
                 counters.clone(),
             ),
+            tls,
             counters,
             outputs: Outputs {
                 identities: Arc::new(Mutex::new(identities)),
@@ -93,6 +99,11 @@ impl Pipeline {
     /// Shows each exchange to `observer` as well.
     pub fn observe_with(&mut self, observer: Observer) {
         self.outputs.observer = Some(observer);
+    }
+
+    /// Has `watch` look at each process that speaks TLS.
+    pub fn watch_tls_with(&mut self, watch: Watch) {
+        self.tls.watch_with(watch);
     }
 
     /// Takes in one record as the kernel sent it.
@@ -130,6 +141,10 @@ impl Pipeline {
                 },
                 sink,
             ),
+            Record::Tls { record, .. } => {
+                let mut identities = outputs.identities();
+                self.tls.record(&record, &mut identities);
+            }
             Record::Http2End { reason, record, .. } => self.http2.end(reason, &record, sink),
             Record::Process {
                 record,
@@ -157,6 +172,7 @@ impl Pipeline {
     pub fn sweep(&mut self, now: Instant) {
         self.outputs.identities().sweep();
         self.outputs.red.expire(now);
+        self.tls.sweep(now);
     }
 
     /// The end: what is under way is dropped and counted.
@@ -165,6 +181,7 @@ impl Pipeline {
         let sink = &mut |event: Event<'_>| outputs.event(event);
         self.connections.finish(sink);
         self.http2.finish(sink);
+        self.tls.finish();
     }
 }
 

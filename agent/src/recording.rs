@@ -79,7 +79,7 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
     let (programs, ring) = SocketPrograms::load(
         &Types::of_running_kernel()?,
         config.ring_buffer_bytes,
-        config.capture.unix,
+        &config.capture,
         std::process::id(),
     )?;
     let file = create(&options.file)?;

@@ -34,12 +34,6 @@ pub trait Env: Sized {
     /// first.
     fn describe(&mut self, task: &mut Task, introduced: &mut u64);
 
-    /// Whether the bytes are what a TLS library handed over in clear.
-    #[inline(always)]
-    fn is_tls(&self) -> bool {
-        false
-    }
-
     /// Adds `n` to a counter.
     fn count(&mut self, counter: Counter, n: u64);
 

@@ -276,6 +276,10 @@ pub struct Event {
     pub described: u8,
     /// The counter under which unreadable content goes: a [`Counter`].
     pub unreadable_as: u8,
+    /// 1: the bytes are what a TLS library handed over in clear.
+    pub tls: u8,
+    /// Unused, 0.
+    pub reserved: [u8; 7],
 }
 
 impl Event {
@@ -408,7 +412,7 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     let begun = stream.flags & flag::BEGUN != 0;
     let mut captured = in_window;
     let mut flags = if last { record_flag::HEAD_END } else { 0 };
-    if env.is_tls() {
+    if s.event.tls != 0 {
         flags |= record_flag::TLS;
     }
     if offset.wrapping_add(captured) > HEAD_CAPTURE_LIMIT as u32 {

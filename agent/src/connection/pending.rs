@@ -22,6 +22,8 @@ pub(super) struct Origin {
     pub(super) peer: Endpoint,
     /// When its first byte moved, ns.
     pub(super) start_ns: u64,
+    /// It came through a TLS library.
+    pub(super) tls: bool,
 }
 
 /// A request that waits for its end.
@@ -144,6 +146,7 @@ impl Pending {
             local,
             peer,
             start_ns,
+            tls: _,
         } = self.origin;
         let announced = match body {
             BodyLength::Known(length) if !request_body.open => Some(length),

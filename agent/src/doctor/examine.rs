@@ -16,6 +16,7 @@ use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::OtlpConfig;
 use crate::resources::Resources;
 use crate::resources::cgroups::{Hierarchy, Mount, Mounts};
+use crate::tls::watch::survey;
 
 /// A capability, its number in `linux/capability.h`, and what it is for.
 struct Capability {
@@ -70,6 +71,7 @@ pub fn examine(config: &Config) -> Report {
     let mut findings = vec![kernel()];
     findings.extend(capabilities());
     findings.extend(hooks(config));
+    findings.extend(tls(config));
     findings.push(proc_root(&config.proc_root));
     findings.extend(cgroups(&config.proc_root));
     findings.extend(endpoints(config));
@@ -151,7 +153,7 @@ fn hooks(config: &Config) -> Vec<Finding> {
             let socket = SocketPrograms::load(
                 types,
                 config.ring_buffer_bytes,
-                config.capture.unix,
+                &config.capture,
                 std::process::id(),
             );
             socket
@@ -190,6 +192,37 @@ fn hooks(config: &Config) -> Vec<Finding> {
             })
             .collect(),
     }
+}
+
+/// What encrypts on this host, and whether it can be read.
+fn tls(config: &Config) -> Vec<Finding> {
+    const GROUP: &str = "tls";
+    if !config.capture.tls {
+        return vec![Finding::works(
+            GROUP,
+            "libraries",
+            "not read: `capture.tls` is false",
+        )];
+    }
+    survey(&config.proc_root)
+        .into_iter()
+        .map(|found| {
+            let users = format!("in use by {} processes", found.processes);
+            match found.probes {
+                Ok(probes) => {
+                    let detail = format!("{}, {probes} probes; {users}", found.library);
+                    Finding::works(GROUP, found.name, detail)
+                }
+                Err(why) => Finding::broken(
+                    GROUP,
+                    found.name,
+                    State::Degraded,
+                    format!("{}: {why}; {users}", found.library),
+                    "requests inside TLS of these processes; the connections are counted",
+                ),
+            }
+        })
+        .collect()
 }
 
 fn proc_root(root: &Path) -> Finding {

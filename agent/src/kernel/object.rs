@@ -6,6 +6,7 @@
 
 pub mod cgroup;
 pub mod jump;
+pub mod probe;
 
 use std::os::fd::AsFd as _;
 

@@ -1,8 +1,11 @@
 //! The socket object: loaded, attached, and its maps.
 
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::uprobe::UProbeLink;
 use aya::{EbpfLoader, Pod};
 use hark_common::counter::Counter;
 use hark_common::offsets::Offsets;
@@ -10,7 +13,10 @@ use hark_common::socket::SocketAddress;
 
 use super::Hook;
 use super::object::jump::Jump;
+use super::object::probe::Probe;
 use super::object::{Object, ObjectError, Types, Wanted, refused};
+use crate::config::Capture;
+use crate::tls::points::{Place, Point};
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_SOCKET_OBJECT"));
@@ -63,9 +69,33 @@ const JUMPS: [Jump; 2] = [
     },
 ];
 
+/// The program that goes on where a TLS library's data is HTTP/2.
+const TLS_JUMP: Jump = Jump {
+    program: "tls_http2",
+    from: "tls_return",
+    map: "TLS_HTTP2",
+    gives: "HTTP/2 and gRPC inside TLS",
+};
+
+/// The programs that are attached to functions of TLS libraries: at their entries, and at their
+/// return instructions.
+const TLS_PROBES: [Probe; 2] = [
+    Probe {
+        program: "tls_enter",
+        gives: "HTTP inside TLS",
+    },
+    Probe {
+        program: "tls_return",
+        gives: "HTTP inside TLS",
+    },
+];
+
 /// The socket programs, running. They are detached when this is dropped, or its process ends.
 pub struct SocketPrograms {
-    object: Object,
+    /// Locked for as long as a probe is attached.
+    object: Mutex<Object>,
+    hooks: Vec<Hook>,
+    probes: bool,
     counters: PerCpuArray<MapData, u64>,
     own: HashMap<MapData, Key, u8>,
 }
@@ -84,19 +114,18 @@ unsafe impl Pod for Layout {}
 
 impl SocketPrograms {
     /// Loads and attaches the programs. `ring_bytes` is the size of the ring buffer, rounded up to
-    /// a power of two of pages; `unix` says whether `AF_UNIX` streams are followed beside TCP;
-    /// `own_pid` is left out of what is reported.
+    /// a power of two of pages; `capture` says what is followed beside TCP in plain text; `own_pid` is left out of what is reported.
     ///
     /// Returns the ring buffer beside them, for the one that reads it.
     pub fn load(
         types: &Types,
         ring_bytes: u32,
-        unix: bool,
+        capture: &Capture,
         own_pid: u32,
     ) -> Result<(Self, RingBuf<MapData>), ObjectError> {
         let offsets = Layout(super::offsets::from_btf(&types.btf)?);
         let wake_at = u64::from(ring_bytes).next_power_of_two() / 8;
-        let follow_unix = u32::from(unix);
+        let follow_unix = u32::from(capture.unix);
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&types.aya))
@@ -104,14 +133,19 @@ impl SocketPrograms {
             .override_global("OWN_PID", &own_pid, true)
             .override_global("FOLLOW_UNIX", &follow_unix, true)
             .override_global("WAKE_AT", &wake_at, true)
+            // Storage of tasks, for which aya has no type: the agent does not look into it.
+            .allow_unsupported_maps()
             .map_max_entries("RECORDS", ring_bytes);
         let mut object = Object::load_with("socket", OBJECT, &WANTED, &JUMPS, types, &mut loader)?;
+        let probes = capture.tls && object.load_probes(&TLS_PROBES, &TLS_JUMP);
         let records = object.map("RECORDS")?;
         Ok((
             Self {
                 counters: object.map("COUNTERS")?,
                 own: object.map("OWN_ENDPOINTS")?,
-                object,
+                hooks: object.hooks.clone(),
+                probes,
+                object: Mutex::new(object),
             },
             records,
         ))
@@ -120,7 +154,32 @@ impl SocketPrograms {
     /// What is attached.
     #[must_use]
     pub fn hooks(&self) -> &[Hook] {
-        &self.object.hooks
+        &self.hooks
+    }
+
+    /// Whether probes can be attached to TLS libraries.
+    #[must_use]
+    pub const fn can_probe(&self) -> bool {
+        self.probes
+    }
+
+    /// Attaches a probe to a TLS library. It is detached when the link is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses, or the file is gone.
+    pub fn probe(&self, point: &Point, file: &Path) -> Result<UProbeLink, ObjectError> {
+        let [entry, exit] = &TLS_PROBES;
+        let probe = match point.place {
+            Place::Entry => entry,
+            Place::Return => exit,
+        };
+        self.object()
+            .attach_probe(probe.program, file, point.offset, point.cookie)
+    }
+
+    fn object(&self) -> MutexGuard<'_, Object> {
+        self.object.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Value of a counter on each CPU.
@@ -152,7 +211,7 @@ impl SocketPrograms {
     /// The kernel's figures of each program.
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, super::info::ProgramFigures)> {
-        self.object.figures()
+        self.object().figures()
     }
 
     /// Leaves out every connection to this endpoint of the agent's own, in the agent's network

@@ -56,7 +56,7 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
         flags |= record_flag::RESYNC;
     }
     flow.flags &= !flag::RESYNC;
-    if env.is_tls() {
+    if s.event.tls != 0 {
         flags |= record_flag::TLS;
     }
     if s.event.described == 0 {

@@ -135,38 +135,6 @@ struct Hello {
     bytes: [u8; HELLO_LIMIT],
 }
 
-/// The kernel, where it hands over clear bytes of a TLS library.
-struct Clear;
-
-impl Env for Clear {
-    #[inline(always)]
-    unsafe fn read_user(&mut self, to: *mut u8, len: u32, addr: u64) -> bool {
-        // SAFETY: by the caller.
-        unsafe { Kernel.read_user(to, len, addr) }
-    }
-
-    #[inline(always)]
-    unsafe fn emit(&mut self, record: *const u8, len: u32) -> bool {
-        // SAFETY: by the caller.
-        unsafe { Kernel.emit(record, len) }
-    }
-
-    #[inline(always)]
-    fn describe(&mut self, task: &mut Task, introduced: &mut u64) {
-        Kernel.describe(task, introduced);
-    }
-
-    #[inline(always)]
-    fn is_tls(&self) -> bool {
-        true
-    }
-
-    #[inline(always)]
-    fn count(&mut self, counter: Counter, n: u64) {
-        Kernel.count(counter, n);
-    }
-}
-
 /// What is followed on a socket: itself, or what its TLS library hands over.
 #[inline(always)]
 pub(super) fn followed(state: &mut SocketState, cookie: u64) -> &mut SocketState {
@@ -189,13 +157,13 @@ pub(super) fn finish(s: &mut Scratch, (reason, errno): End) {
     // SAFETY: the kernel keeps the memory for the program's run.
     let http = unsafe { &mut (*connection).http };
     match http.verdict {
-        verdict::HTTP1 => close(&mut Clear, http, s, reason, errno),
+        verdict::HTTP1 => close(&mut Kernel, http, s, reason, errno),
         verdict::HTTP2 => {
             if let Some(frames) = TLS_FRAMES.get_ptr_mut(cookie) {
                 let now = s.event.now;
                 // SAFETY: as above.
                 let frames = unsafe { &*frames };
-                end(&mut Clear, http, frames, (cookie, now), (reason, errno));
+                end(&mut Kernel, http, frames, (cookie, now), (reason, errno));
             }
         }
         _ => {}
@@ -480,7 +448,12 @@ fn enter(function: u8, library: u8) {
         }
     }
     call.session = session;
-    call.buffer = second;
+    // A file's descriptor is no buffer.
+    call.buffer = if function == Function::SendFile as u8 {
+        0
+    } else {
+        second
+    };
     call.done_at = done_at;
     call.socket = socket;
     call.moved = 0;
@@ -609,9 +582,9 @@ struct Walk1 {
 extern "C" fn walk1(_index: u64, walk: *mut Walk1) -> i64 {
     // SAFETY: as for the sockets' `walk`.
     unsafe {
-        let next = step(&mut Clear, &mut *(*walk).state, &mut *(*walk).scratch);
-        (*walk).step = next as u64;
-        (next != Step::More) as i64
+        (*walk).step = apart::http1_step((*walk).state, (*walk).scratch) as u64;
+        // Read back, as there.
+        ((&raw const (*walk).step).read_volatile() != Step::More as u64) as i64
     }
 }
 
@@ -653,6 +626,7 @@ fn on_http1(connection: &mut Connection, call: &Call, s: &mut Scratch) -> bool {
     s.event.now = unsafe { bpf_ktime_get_ns() };
     s.event.socket = call.socket;
     s.event.direction = direction;
+    s.event.tls = 1;
     if connection.told == 0 {
         connection.told = 1;
         tell_read(connection, call, s);
@@ -668,7 +642,7 @@ fn on_http1(connection: &mut Connection, call: &Call, s: &mut Scratch) -> bool {
     let missed = unsafe { connection.missed.get_unchecked_mut(direction as usize & 1) };
     if *missed != 0 {
         *missed = 0;
-        give_up(&mut Clear, state, s, Counter::LostUnreadable);
+        give_up(&mut Kernel, state, s, Counter::LostUnreadable);
     }
     if counted_in_body(state, direction, call.moved, s.event.now) {
         return false;
@@ -696,7 +670,7 @@ fn on_http1(connection: &mut Connection, call: &Call, s: &mut Scratch) -> bool {
     if s.event.readable == 0 && s.event.left != 0 {
         bump(s.event.unreadable_as as u32, 1);
     }
-    conclude(&mut Clear, state, s, outcome);
+    conclude(&mut Kernel, state, s, outcome);
     let frames =
         outcome == Step::NotHttp && s.window[0] == 0 || state.probing(direction) != probing::NONE;
     frames && state.verdict != verdict::HTTP1
@@ -754,14 +728,9 @@ struct Walk2 {
 extern "C" fn walk2(_index: u64, walk: *mut Walk2) -> i64 {
     // SAFETY: as for the sockets' `walk`.
     unsafe {
-        let done = follow::step(
-            &mut Clear,
-            &mut *(*walk).socket,
-            &mut *(*walk).state,
-            &mut *(*walk).scratch,
-        );
-        (*walk).done = done as u64;
-        done as i64
+        (*walk).done = apart::http2_step((*walk).socket, (*walk).state, (*walk).scratch) as u64;
+        // Read back, as there.
+        ((&raw const (*walk).done).read_volatile() != 0) as i64
     }
 }
 
@@ -817,12 +786,13 @@ fn on_frames(call: &Call) {
     s.event.direction = direction;
     s.event.socket = cookie;
     s.event.described = 0;
+    s.event.tls = 1;
     if !begins {
         // SAFETY: the mask keeps the index within the two.
         let missed = unsafe { connection.missed.get_unchecked_mut(direction as usize & 1) };
         if *missed != 0 {
             *missed = 0;
-            follow::lost(&mut Clear, socket, state, s, Counter::Http2LostUnreadable);
+            Kernel.http2_lost(socket, state, s, Counter::Http2LostUnreadable);
         }
         if follow::counted_in_payload(state, direction, call.moved, s.event.now) {
             return;
@@ -846,5 +816,5 @@ fn on_frames(call: &Call) {
     if s.event.readable == 0 && s.event.left != 0 {
         bump(s.event.unreadable_as as u32, 1);
     }
-    follow::conclude(&mut Clear, socket, state, s, walk_state.done != 0);
+    follow::conclude(&mut Kernel, socket, state, s, walk_state.done != 0);
 }

@@ -23,7 +23,7 @@ pub struct Jump {
 
 /// A map of programs. To be kept, with its program or without: the kernel empties one that nobody
 /// holds open, and refuses a program that names one that is gone.
-pub(super) struct Laid(#[expect(dead_code, reason = "only held")] ProgramArray<MapData>);
+pub(super) struct Laid(#[expect(dead_code, reason = "only held")] pub(super) ProgramArray<MapData>);
 
 impl std::fmt::Debug for Laid {
     fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
