@@ -34,6 +34,8 @@ pub enum Function {
     /// `(session, fd, offset, size, flags)`, returns how many bytes of a file were sent:
     /// `SSL_sendfile`.
     SendFile = 9,
+    /// `(session)`, it goes on with its handshake: `SSL_do_handshake`, `gnutls_handshake`.
+    Handshake = 10,
 }
 
 /// A TLS library, as the probes in it are told by their cookie.

@@ -210,3 +210,6 @@ impl<'a, R: ReadCacheOps> Elf<'a, R> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

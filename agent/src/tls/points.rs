@@ -1,6 +1,7 @@
 //! Where in a file the probes go.
 
 use std::fs::File;
+use std::io::Cursor;
 
 use hark_common::tls::{Function, Library, cookie};
 use object::read::{ReadCache, ReadCacheOps};
@@ -60,7 +61,7 @@ pub enum Unfit {
 }
 
 /// The functions of OpenSSL, its forks, and what keeps to its interface. The first two must be there.
-const OPENSSL: [(&str, Function); 9] = [
+const OPENSSL: [(&str, Function); 10] = [
     ("SSL_read", Function::Read),
     ("SSL_write", Function::Write),
     ("SSL_read_ex", Function::ReadEx),
@@ -70,10 +71,11 @@ const OPENSSL: [(&str, Function); 9] = [
     ("SSL_set_fd", Function::SetDescriptor),
     ("SSL_set_rfd", Function::SetDescriptor),
     ("SSL_free", Function::Free),
+    ("SSL_do_handshake", Function::Handshake),
 ];
 
 /// Those of GnuTLS.
-const GNUTLS: [(&str, Function); 9] = [
+const GNUTLS: [(&str, Function); 10] = [
     ("gnutls_record_recv", Function::Read),
     ("gnutls_record_send", Function::Write),
     ("gnutls_record_send2", Function::Write),
@@ -83,6 +85,7 @@ const GNUTLS: [(&str, Function); 9] = [
     ("gnutls_transport_set_int2", Function::SetDescriptors),
     ("gnutls_transport_set_fastopen", Function::SetDescriptor),
     ("gnutls_deinit", Function::Free),
+    ("gnutls_handshake", Function::Handshake),
 ];
 
 /// Looks for the functions in a file.
@@ -92,6 +95,16 @@ const GNUTLS: [(&str, Function); 9] = [
 /// [`Unfit`], in words.
 pub fn points(file: File) -> Result<Points, Unfit> {
     let cache: Cache = ReadCache::new(Limited::new(file));
+    of_elf(&Elf::open(&cache)?)
+}
+
+/// As [`points`], in a file that is in memory.
+///
+/// # Errors
+///
+/// Those of [`points`].
+pub fn of_bytes(bytes: Vec<u8>) -> Result<Points, Unfit> {
+    let cache = ReadCache::new(Limited::new(Cursor::new(bytes)));
     of_elf(&Elf::open(&cache)?)
 }
 
@@ -114,7 +127,10 @@ pub fn of_elf<R: ReadCacheOps>(elf: &Elf<'_, R>) -> Result<Points, Unfit> {
             entry(elf, found, told, &mut entries);
             let moves = !matches!(
                 function,
-                Function::SetDescriptor | Function::SetDescriptors | Function::Free
+                Function::SetDescriptor
+                    | Function::SetDescriptors
+                    | Function::Free
+                    | Function::Handshake
             );
             if !moves {
                 continue;
@@ -166,3 +182,6 @@ fn entry<R: ReadCacheOps>(
         cookie,
     }));
 }
+
+#[cfg(test)]
+mod tests;

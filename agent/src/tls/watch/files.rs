@@ -14,6 +14,9 @@ const POINT_LIMIT: usize = 256;
 /// Sweeps without a user after which a file is let go.
 const UNUSED_LIMIT: u8 = 2;
 
+/// Threads that detach probes at a time.
+const DETACHERS: usize = 32;
+
 /// A file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FileId {
@@ -53,7 +56,7 @@ pub(super) struct Files<A: Attach> {
 
 struct Entry<L> {
     outcome: Outcome,
-    /// Held, and let go from the last to the first: entries before returns.
+    /// Held; see [`let_go`].
     links: Vec<L>,
     /// Sweeps since somebody had it mapped.
     unused: u8,
@@ -153,6 +156,26 @@ impl<A: Attach> Files<A> {
     }
 }
 
-fn let_go<L>(links: &mut Vec<L>) {
-    while links.pop().is_some() {}
+/// Detaches probes. The kernel waits at each until no CPU can be in it any more, some 50 ms, so
+/// that is done side by side.
+fn let_go<L: Send>(links: &mut Vec<L>) {
+    let chunk = links.len().div_ceil(DETACHERS).max(1);
+    std::thread::scope(|scope| {
+        while !links.is_empty() {
+            let some = links.split_off(links.len().saturating_sub(chunk));
+            let spawned = std::thread::Builder::new().spawn_scoped(scope, move || drop(some));
+            // Without a thread they were dropped here.
+            drop(spawned);
+        }
+    });
+}
+
+impl<A: Attach> Drop for Files<A> {
+    fn drop(&mut self) {
+        let mut all = Vec::new();
+        for entry in self.files.values_mut() {
+            all.append(&mut entry.links);
+        }
+        let_go(&mut all);
+    }
 }

@@ -46,12 +46,16 @@ pub(super) fn processes(proc_root: &Path) -> io::Result<Vec<u32>> {
 
 /// Files in the host's folders that are TLS libraries by their name.
 pub(super) fn of_host(proc_root: &Path) -> Vec<PathBuf> {
-    // The first process's root is the host's, wherever the agent itself lives.
-    let root = proc_root.join("1/root");
+    // The first process's root is the host's, wherever the agent itself lives; it may not be ours to
+    // look at.
+    let roots = ["1/root", "self/root"].map(|root| proc_root.join(root));
+    let folders = roots
+        .iter()
+        .flat_map(|root| FOLDERS.map(|folder| root.join(folder)));
     let mut found = Vec::new();
-    for folder in FOLDERS {
+    for folder in folders {
         // Most hosts lack some of them.
-        let Ok(entries) = fs::read_dir(root.join(folder)) else {
+        let Ok(entries) = fs::read_dir(folder) else {
             continue;
         };
         for entry in entries.take(ENTRY_LIMIT).flatten() {
