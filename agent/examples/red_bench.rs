@@ -229,5 +229,6 @@ fn exchange(role: Role, at: usize) -> Exchange {
         end_ns: 1_001_500_000,
         request_body_bytes: Some(0),
         response_body_bytes: 600,
+        tls: None,
     }
 }

@@ -20,7 +20,8 @@ use crate::red::Red;
 use crate::route::{RouteError, Router};
 use crate::telemetry::Telemetry;
 use crate::tls::connections as tls;
-use crate::tls::watch::Watch;
+use crate::tls::hello::Hellos;
+use crate::tls::watch::Eye;
 
 /// Who else wants to see each exchange: `hark replay` prints them.
 pub type Observer = Box<dyn FnMut(&Exchange, &Service, Option<&str>, &Clock) + Send>;
@@ -42,6 +43,7 @@ struct Outputs {
     exporter: Option<Exporter>,
     clock: Clock,
     observer: Option<Observer>,
+    hellos: Hellos,
 }
 
 impl Pipeline {
@@ -92,6 +94,7 @@ impl Pipeline {
                 exporter,
                 clock,
                 observer: None,
+                hellos: Hellos::default(),
             },
         })
     }
@@ -101,9 +104,9 @@ impl Pipeline {
         self.outputs.observer = Some(observer);
     }
 
-    /// Has `watch` look at each process that speaks TLS.
-    pub fn watch_tls_with(&mut self, watch: Watch) {
-        self.tls.watch_with(watch);
+    /// Has each process that speaks TLS looked at.
+    pub fn watch_tls_with(&mut self, eye: Eye) {
+        self.tls.watch_with(eye);
     }
 
     /// Takes in one record as the kernel sent it.
@@ -141,7 +144,8 @@ impl Pipeline {
                 },
                 sink,
             ),
-            Record::Tls { record, .. } => {
+            Record::Tls { record, stream, .. } => {
+                outputs.hellos.heard(record.header.socket, stream);
                 let mut identities = outputs.identities();
                 self.tls.record(&record, &mut identities);
             }
@@ -222,7 +226,10 @@ impl Outputs {
                     self.red.stream_ended(&service, role);
                 }
             }
-            Event::Ended(exchange) => self.ended(&exchange),
+            Event::Ended(mut exchange) => {
+                exchange.tls = self.hellos.of(exchange.socket);
+                self.ended(&exchange);
+            }
         }
     }
 

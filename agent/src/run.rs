@@ -97,10 +97,14 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     drop(types);
     give_back_memory();
     let programs = Arc::new(programs);
+    // Dropped at the end, when all has been reported.
+    let mut watch = None;
     if programs.can_probe() {
         let attach = Probes::new(Arc::clone(&programs));
-        let watch = Watch::start(attach, config.proc_root.clone());
-        pipeline.watch_tls_with(watch.map_err(io("start the thread that looks for TLS"))?);
+        let started = Watch::start(attach, config.proc_root.clone())
+            .map_err(io("start the thread that looks for TLS"))?;
+        pipeline.watch_tls_with(started.eye());
+        watch = Some(started);
     }
     let mut hooks = programs.hooks().to_vec();
     hooks.extend_from_slice(resources.hooks());
@@ -151,7 +155,9 @@ pub fn run(config: &Config) -> Result<(), RunError> {
             let _ = serving.await;
             result
         })
-        .map_err(io("listen for signals"))
+        .map_err(io("listen for signals"))?;
+    drop(watch);
+    Ok(())
 }
 
 /// Loading the programs took some 20 MB for the kernel's type information, which the allocator would

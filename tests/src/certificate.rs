@@ -31,7 +31,10 @@ impl Certificate {
     pub fn make() -> Result<Self, Skip> {
         let mut command = Command::new(tools::find("openssl")?);
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (certificate, key) = (folder.path().join("cert.pem"), folder.path().join("key.pem"));
+        let (certificate, key) = (
+            folder.path().join("cert.pem"),
+            folder.path().join("key.pem"),
+        );
         command
             .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2".split(' '))
             .args(["-subj", "/CN=localhost"])

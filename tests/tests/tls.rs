@@ -224,11 +224,15 @@ fn libraries_that_are_gone_or_come_late() {
     need!(agent::root());
     let certificate = need!(Certificate::make());
     let original = need!(
-        ["/usr/lib/x86_64-linux-gnu", "/usr/lib/aarch64-linux-gnu", "/usr/lib64"]
-            .iter()
-            .map(|folder| std::path::Path::new(folder).join("libssl.so.3"))
-            .find(|path| path.is_file())
-            .ok_or_else(|| Skip("no libssl.so.3".into()))
+        [
+            "/usr/lib/x86_64-linux-gnu",
+            "/usr/lib/aarch64-linux-gnu",
+            "/usr/lib64"
+        ]
+        .iter()
+        .map(|folder| std::path::Path::new(folder).join("libssl.so.3"))
+        .find(|path| path.is_file())
+        .ok_or_else(|| Skip("no libssl.so.3".into()))
     );
     for (words, late) in [(&["serve", "threads"][..], false), (&["late"], true)] {
         let folder = tempfile::tempdir().expect("a temporary folder");

@@ -168,6 +168,7 @@ impl Pending {
             end_ns: start_ns,
             request_body_bytes: self.body_bytes.or(request_body.counted).or(announced),
             response_body_bytes: 0,
+            tls: None,
         })
     }
 }

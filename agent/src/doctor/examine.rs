@@ -48,7 +48,8 @@ const CAPABILITIES: [Capability; 6] = [
     Capability {
         name: "CAP_SYS_ADMIN",
         number: 21,
-        lost: "accept queues and open connections of other network namespaces",
+        lost: "accept queues and open connections of other network namespaces; TLS libraries that \
+               are not in the host's own folders",
         required: false,
     },
     Capability {

@@ -170,6 +170,7 @@ impl Stream {
             end_ns: end.at_ns.max(self.start_ns),
             request_body_bytes: self.request_ended.then_some(self.request_bytes),
             response_body_bytes: self.response_bytes,
+            tls: None,
         }
     }
 

@@ -50,5 +50,6 @@ pub(crate) fn exchange(role: Role) -> Exchange {
         end_ns: 1_001_500_000,
         request_body_bytes: Some(0),
         response_body_bytes: 600,
+        tls: None,
     }
 }

@@ -13,7 +13,7 @@ use hark_common::tls::{Library, TlsRecord};
 use lru::LruCache;
 
 use super::points;
-use super::watch::{UNKNOWN, Watch};
+use super::watch::{Eye, UNKNOWN};
 use crate::identity::{Identities, Service};
 use crate::telemetry::page::{Family, Kind, Page, Section, push_label};
 
@@ -40,7 +40,7 @@ pub struct Connections {
     /// By socket cookie, oldest first.
     waiting: LruCache<u64, Waiting>,
     counts: Counts,
-    watch: Option<Watch>,
+    eye: Option<Eye>,
 }
 
 #[derive(Debug)]
@@ -69,13 +69,13 @@ impl Connections {
         Self {
             waiting: LruCache::unbounded(),
             counts: Counts::default(),
-            watch: None,
+            eye: None,
         }
     }
 
-    /// Has `watch` look at each process that speaks TLS.
-    pub fn watch_with(&mut self, watch: Watch) {
-        self.watch = Some(watch);
+    /// Has each process that speaks TLS looked at.
+    pub fn watch_with(&mut self, eye: Eye) {
+        self.eye = Some(eye);
     }
 
     /// The counts, for the page.
@@ -90,8 +90,8 @@ impl Connections {
         let pid = record.task.process.pid;
         let library = match record.library {
             0 => {
-                if let Some(watch) = &self.watch {
-                    watch.look_at(pid);
+                if let Some(eye) = &self.eye {
+                    eye.look_at(pid);
                 }
                 let waiting = Waiting {
                     service: identities.resolve(&record.task),
@@ -128,15 +128,14 @@ impl Connections {
         while !self.waiting.is_empty() {
             self.give_up_oldest();
         }
-        self.watch = None;
     }
 
     fn give_up_oldest(&mut self) {
         let Some((_, waiting)) = self.waiting.pop_lru() else {
             return;
         };
-        let library = match &self.watch {
-            Some(watch) => watch.library(waiting.pid),
+        let library = match &self.eye {
+            Some(eye) => eye.library(waiting.pid),
             None => UNKNOWN,
         };
         self.counts.add(&waiting.service, library, false);

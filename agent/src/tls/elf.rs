@@ -120,9 +120,7 @@ impl<'a, R: ReadCacheOps> Elf<'a, R> {
         let code = file
             .elf_program_headers()
             .iter()
-            .filter(|header| {
-                header.p_type(endian) == PT_LOAD && header.p_flags(endian) & PF_X != 0
-            })
+            .filter(|header| header.p_type(endian) == PT_LOAD && header.p_flags(endian) & PF_X != 0)
             .map(|header| Segment {
                 address: header.p_vaddr(endian),
                 offset: header.p_offset(endian),
@@ -158,8 +156,7 @@ impl<'a, R: ReadCacheOps> Elf<'a, R> {
             if n >= SYMBOL_LIMIT {
                 return Err(ElfError::TooManySymbols);
             }
-            let is_function =
-                matches!(symbol.flags(), SymbolFlags::Elf { st_info, .. } if st_info & 0xf == STT_FUNC);
+            let is_function = matches!(symbol.flags(), SymbolFlags::Elf { st_info, .. } if st_info & 0xf == STT_FUNC);
             if !is_function || symbol.is_undefined() {
                 continue;
             }

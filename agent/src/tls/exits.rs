@@ -118,10 +118,10 @@ pub fn past_marks(entry: u64, code: &[u8]) -> u64 {
     const MARKS: [&[u8]; 2] = [&[0xf3, 0x0f, 0x1e, 0xfa], &[0x0f, 0x1f, 0x44, 0x00, 0x00]];
     let mut skipped = 0;
     if cfg!(target_arch = "x86_64") {
-        while let Some(mark) = MARKS
-            .iter()
-            .find(|mark| code.get(skipped..).is_some_and(|code| code.starts_with(mark)))
-        {
+        while let Some(mark) = MARKS.iter().find(|mark| {
+            code.get(skipped..)
+                .is_some_and(|code| code.starts_with(mark))
+        }) {
             skipped += mark.len();
         }
     }

@@ -3,13 +3,17 @@
 //!
 //! Only its beginning is captured, so everything may end anywhere: what is not whole is not there.
 
+use std::sync::Arc;
+
+use lru::LruCache;
+
 /// What is kept of a ClientHello.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Hello {
     /// The server's name (SNI, RFC 6066 §3), if it is one that a host can have.
     pub server_name: Option<Box<str>>,
-    /// The first protocol that is offered (ALPN, RFC 7301), if it is printable.
-    pub protocol: Option<Box<str>>,
+    /// The protocols that are offered (ALPN, RFC 7301), with commas between, if they are printable.
+    pub protocols: Option<Box<str>>,
 }
 
 /// Longest name that is kept (RFC 1035 §2.3.4), in bytes.
@@ -21,6 +25,42 @@ const SERVER_NAME: u16 = 0;
 const ALPN: u16 = 16;
 /// The only type of name there is.
 const HOST_NAME: u8 = 0;
+
+/// What was heard of connections, by the socket's cookie; the longest unused makes room.
+#[derive(Debug)]
+pub struct Hellos(LruCache<u64, Arc<Hello>>);
+
+/// Connections whose ClientHello is kept.
+const HELLO_LIMIT: usize = 16384;
+
+impl Default for Hellos {
+    fn default() -> Self {
+        Self(LruCache::unbounded())
+    }
+}
+
+impl Hellos {
+    /// Takes in the beginning of a connection.
+    pub fn heard(&mut self, socket: u64, stream: &[u8]) {
+        if let Some(hello) = read(stream)
+            && hello != Hello::default()
+        {
+            self.0.put(socket, Arc::new(hello));
+            if self.0.len() > HELLO_LIMIT {
+                self.0.pop_lru();
+            }
+        }
+    }
+
+    /// What was heard of a connection.
+    pub fn of(&mut self, socket: u64) -> Option<Arc<Hello>> {
+        // Most hosts speak little TLS.
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&socket).cloned()
+    }
+}
 
 /// Bytes that are read from the front, as far as they are there.
 struct Reader<'a>(&'a [u8]);
@@ -80,7 +120,7 @@ fn extensions(mut reader: Reader<'_>, hello: &mut Hello) -> Option<()> {
         let body = reader.vector16()?;
         match kind {
             SERVER_NAME => hello.server_name = server_name(body),
-            ALPN => hello.protocol = protocol(body),
+            ALPN => hello.protocols = protocols(body),
             _ => {}
         }
     }
@@ -101,11 +141,21 @@ fn server_name(body: &[u8]) -> Option<Box<str>> {
     Some(name.to_ascii_lowercase().into())
 }
 
-fn protocol(body: &[u8]) -> Option<Box<str>> {
-    let name = Reader(Reader(body).vector16()?).vector8()?;
-    let name = std::str::from_utf8(name).ok()?;
-    let is_printable = !name.is_empty() && name.bytes().all(|b| b.is_ascii_graphic());
-    is_printable.then(|| name.into())
+fn protocols(body: &[u8]) -> Option<Box<str>> {
+    let mut list = Reader(Reader(body).vector16()?);
+    let mut text = String::new();
+    while !list.0.is_empty() {
+        let name = std::str::from_utf8(list.vector8()?).ok()?;
+        let is_printable = name.bytes().all(|b| b.is_ascii_graphic() && b != b',');
+        if name.is_empty() || !is_printable || text.len() > NAME_LIMIT {
+            return None;
+        }
+        if !text.is_empty() {
+            text.push(',');
+        }
+        text.push_str(name);
+    }
+    (!text.is_empty()).then(|| text.into())
 }
 
 #[cfg(test)]
@@ -149,7 +199,7 @@ mod tests {
         let bytes = hello(b"Shop.example", &[b"h2", b"http/1.1"]);
         let read = read(&bytes).unwrap();
         assert_eq!(read.server_name.as_deref(), Some("shop.example"));
-        assert_eq!(read.protocol.as_deref(), Some("h2"));
+        assert_eq!(read.protocols.as_deref(), Some("h2,http/1.1"));
     }
 
     #[test]
@@ -170,8 +220,22 @@ mod tests {
                 continue;
             };
             assert!(cut.server_name.is_none() || cut.server_name == whole.server_name);
-            assert!(cut.protocol.is_none());
+            assert!(cut.protocols.is_none());
         }
+    }
+
+    #[test]
+    fn connections_are_kept_up_to_a_limit() {
+        let mut hellos = Hellos::default();
+        let bytes = hello(b"shop.example", &[]);
+        for socket in 0..HELLO_LIMIT as u64 + 3 {
+            hellos.heard(socket, &bytes);
+        }
+        hellos.heard(7_000_000, b"GET / HTTP/1.1");
+        assert_eq!((hellos.of(2), hellos.of(7_000_000)), (None, None));
+        let kept = hellos.of(3).unwrap();
+        assert_eq!(kept.server_name.as_deref(), Some("shop.example"));
+        assert_eq!(hellos.0.len(), HELLO_LIMIT);
     }
 
     proptest::proptest! {

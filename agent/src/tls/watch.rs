@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -40,12 +41,20 @@ const REMEMBERED: usize = 8192;
 /// By what a process encrypts, as far as that is known: the value of the label `library`.
 pub const UNKNOWN: &str = "unknown";
 
-/// The thread that looks. It ends when this is dropped.
+/// The thread that looks. It ends when this is dropped, which waits until its probes are detached:
+/// some 50 ms for each.
 #[derive(Debug)]
 pub struct Watch {
-    sender: Option<SyncSender<u32>>,
-    known: Known,
+    eye: Eye,
+    stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
+}
+
+/// What others tell the thread, and are told.
+#[derive(Clone, Debug)]
+pub struct Eye {
+    sender: SyncSender<u32>,
+    known: Known,
 }
 
 /// The library of each process, by its id.
@@ -66,23 +75,30 @@ impl Watch {
         let known: Known = Arc::new(Mutex::new(LruCache::new(
             REMEMBERED.try_into().map_err(io::Error::other)?,
         )));
+        let stop = Arc::new(AtomicBool::new(false));
         let thread = std::thread::Builder::new().name("hark-tls".into()).spawn({
-            let known = Arc::clone(&known);
-            move || Looker::new(attach, proc_root, known).run(&receiver)
+            let (known, stop) = (Arc::clone(&known), Arc::clone(&stop));
+            move || Looker::new(attach, proc_root, known).run(&receiver, &stop)
         })?;
         Ok(Self {
-            sender: Some(sender),
-            known,
+            eye: Eye { sender, known },
+            stop,
             thread: Some(thread),
         })
     }
 
-    /// A process speaks TLS: looks at it soon. Never waits.
+    /// For those who hear of processes that speak TLS.
+    #[must_use]
+    pub fn eye(&self) -> Eye {
+        self.eye.clone()
+    }
+}
+
+impl Eye {
+    /// A process speaks TLS: it is looked at soon. Never waits.
     pub fn look_at(&self, pid: u32) {
-        if let Some(sender) = &self.sender {
-            // If the queue is full, the next sweep finds the process.
-            let _ = sender.try_send(pid);
-        }
+        // If the queue is full, the next sweep finds the process.
+        let _ = self.sender.try_send(pid);
     }
 
     /// By what a process encrypts: the name of a library, or [`UNKNOWN`].
@@ -94,7 +110,7 @@ impl Watch {
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        self.sender = None;
+        self.stop.store(true, Ordering::Release);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
@@ -120,12 +136,12 @@ impl<A: Attach> Looker<A> {
         }
     }
 
-    fn run(&mut self, receiver: &Receiver<u32>) {
+    fn run(&mut self, receiver: &Receiver<u32>, stop: &AtomicBool) {
         for file in survey::of_host(&self.proc_root) {
             self.files.standing(&file);
         }
         let mut swept: Option<Instant> = None;
-        loop {
+        while !stop.load(Ordering::Acquire) {
             let due = swept.is_none_or(|at| at.elapsed() >= SWEEP);
             for pid in self.look_around(due) {
                 self.process(pid);

@@ -18,11 +18,11 @@ mod session;
 
 use super::*;
 
+use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_probe_read_kernel};
 use aya_ebpf::macros::uprobe;
 use aya_ebpf::maps::{HashMap, ProgramArray};
 use aya_ebpf::programs::ProbeContext;
-use aya_ebpf::EbpfContext as _;
 use hark_common::tls::{Function, HELLO_LIMIT, TlsRecord};
 use hark_ebpf::exchange::give_up;
 use hark_ebpf::http2 as http2_logic;
@@ -32,9 +32,9 @@ use hark_ebpf::http2::join::preface;
 use hark_ebpf::kernel::add;
 use hark_ebpf::task_storage::TaskStorage;
 
+use call::missed;
 pub(super) use cipher::{on_ciphertext, recognised};
 use clear::on_clear;
-use call::missed;
 use session::{evidence, key, socket_behind};
 
 /// Connections with TLS that are followed at a time.
@@ -129,15 +129,13 @@ struct Slot {
 #[btf_map]
 static CALLS: TaskStorage<Call> = TaskStorage::new();
 #[map]
-static SESSIONS: LruHashMap<SessionKey, Session> =
-    LruHashMap::with_max_entries(SESSIONS_LIMIT, 0);
+static SESSIONS: LruHashMap<SessionKey, Session> = LruHashMap::with_max_entries(SESSIONS_LIMIT, 0);
 /// By the socket's cookie.
 #[map]
 static TLS: HashMap<u64, Connection> = HashMap::with_max_entries(CONNECTIONS, NO_PREALLOC);
 /// Likewise.
 #[map]
-static TLS_FRAMES: HashMap<u64, State> =
-    HashMap::with_max_entries(CONNECTIONS, NO_PREALLOC);
+static TLS_FRAMES: HashMap<u64, State> = HashMap::with_max_entries(CONNECTIONS, NO_PREALLOC);
 #[map]
 static TLS_SLOTS: PerCpuArray<Slot> = PerCpuArray::with_max_entries(SLOTS_PER_CPU, 0);
 /// What a new connection is copied from: never written.
@@ -233,4 +231,3 @@ fn release(n: u32) {
         unsafe { add(&raw mut (*slot).wanted, u64::MAX) }
     }
 }
-

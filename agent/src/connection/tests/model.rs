@@ -192,6 +192,7 @@ impl Model {
                 end_ns: 0,
                 request_body_bytes: Some(body),
                 response_body_bytes: 0,
+                tls: None,
             }),
             sent: 0,
             line: line.len(),

@@ -79,6 +79,7 @@ fn exchange(role: Role) -> Exchange {
         end_ns: 5_500_000_000,
         request_body_bytes: None,
         response_body_bytes: 12,
+        tls: None,
     }
 }
 

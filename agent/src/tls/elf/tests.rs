@@ -34,7 +34,10 @@ fn a_function_of_this_program() {
     let code = elf.code(found.address);
     // SAFETY: the function's own bytes.
     let running = unsafe {
-        std::slice::from_raw_parts(hark_test_of_elf as *const u8, found.size.try_into().unwrap())
+        std::slice::from_raw_parts(
+            hark_test_of_elf as *const u8,
+            found.size.try_into().unwrap(),
+        )
     };
     assert_eq!(&code[..running.len()], running);
     assert!(elf.code(u64::MAX).is_empty() && elf.offset(0).is_none());
@@ -47,8 +50,8 @@ fn no_more_is_read_than_the_limit() {
     let mut limited = Limited::new(Cursor::new(vec![0; 64]));
     limited.left = 40;
     let mut to = [0; 32];
-    assert_eq!(limited.read(&mut to).unwrap(), 32);
-    assert!(limited.read(&mut to).is_err());
+    assert_eq!(Read::read(&mut limited, &mut to).unwrap(), 32);
+    assert!(Read::read(&mut limited, &mut to).is_err());
 }
 
 #[test]

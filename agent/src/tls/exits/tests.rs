@@ -73,20 +73,20 @@ fn a_probe_stands_behind_what_marks_an_entry() {
 #[test]
 fn branches_of_aarch64() {
     for (word, flow) in [
-        (0xd65f_03c0, Flow::Return),        // ret
-        (0xd65f_0bff, Flow::Return),        // retaa
-        (0x1400_0002, Flow::Jump(0x1008)),  // b .+8
-        (0x17ff_ffff, Flow::Jump(0xffc)),   // b .-4
+        (0xd65f_03c0, Flow::Return),         // ret
+        (0xd65f_0bff, Flow::Return),         // retaa
+        (0x1400_0002, Flow::Jump(0x1008)),   // b .+8
+        (0x17ff_ffff, Flow::Jump(0xffc)),    // b .-4
         (0x5400_0040, Flow::Branch(0x1008)), // b.eq .+8
         (0xb400_0040, Flow::Branch(0x1008)), // cbz x0, .+8
-        (0x35ff_ffe0, Flow::Branch(0xffc)), // cbnz w0, .-4
+        (0x35ff_ffe0, Flow::Branch(0xffc)),  // cbnz w0, .-4
         (0x3600_0040, Flow::Branch(0x1008)), // tbz w0, #0, .+8
-        (0xd61f_0200, Flow::Indirect),      // br x16
-        (0xd63f_0200, Flow::Next),          // blr x16
-        (0x9400_0010, Flow::Next),          // bl
-        (0x0000_0000, Flow::End),           // udf #0
-        (0xd420_0000, Flow::End),           // brk #0
-        (0xa9bf_7bfd, Flow::Next),          // stp x29, x30, [sp, #-16]!
+        (0xd61f_0200, Flow::Indirect),       // br x16
+        (0xd63f_0200, Flow::Next),           // blr x16
+        (0x9400_0010, Flow::Next),           // bl
+        (0x0000_0000, Flow::End),            // udf #0
+        (0xd420_0000, Flow::End),            // brk #0
+        (0xa9bf_7bfd, Flow::Next),           // stp x29, x30, [sp, #-16]!
     ] {
         assert_eq!(decode_aarch64(word, 0x1000), flow, "{word:#x}");
     }

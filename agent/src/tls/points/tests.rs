@@ -4,8 +4,7 @@ use super::*;
 /// `SSL_read` (at 0x210), two comparisons and three returns in `SSL_write` (0x230), `SSL_free`
 /// (0x260). It is mapped as it lies in the file.
 #[cfg(target_arch = "x86_64")]
-const SMALL: &[u8] =
-    include_bytes!("../../../../fuzz/corpus/tls_elf/openssl.so");
+const SMALL: &[u8] = include_bytes!("../../../../fuzz/corpus/tls_elf/openssl.so");
 
 #[cfg(target_arch = "x86_64")]
 #[test]

@@ -14,9 +14,6 @@ const POINT_LIMIT: usize = 256;
 /// Sweeps without a user after which a file is let go.
 const UNUSED_LIMIT: u8 = 2;
 
-/// Threads that detach probes at a time.
-const DETACHERS: usize = 32;
-
 /// A file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FileId {
@@ -56,7 +53,8 @@ pub(super) struct Files<A: Attach> {
 
 struct Entry<L> {
     outcome: Outcome,
-    /// Held; see [`let_go`].
+    /// Entries first, so that these are let go first.
+    #[expect(dead_code, reason = "only held")]
     links: Vec<L>,
     /// Sweeps since somebody had it mapped.
     unused: u8,
@@ -107,7 +105,7 @@ impl<A: Attach> Files<A> {
         };
         let entry = Entry {
             outcome,
-            links: links,
+            links,
             unused: 0,
             stands,
         };
@@ -129,11 +127,11 @@ impl<A: Attach> Files<A> {
                 Ok(link) => links.push(link),
                 Err(why) => {
                     tracing::warn!(path = %path.display(), why, "a TLS library cannot be read");
-                    let_go(&mut links);
                     return (Outcome::Known(library), Vec::new());
                 }
             }
         }
+        links.reverse();
         tracing::debug!(path = %path.display(), library, probes = links.len(), "a TLS library is read");
         (Outcome::Attached(library), links)
     }
@@ -142,9 +140,6 @@ impl<A: Attach> Files<A> {
     pub(super) fn sweep(&mut self) {
         self.files.retain(|_, entry| {
             let keep = entry.stands || entry.unused < UNUSED_LIMIT;
-            if !keep {
-                let_go(&mut entry.links);
-            }
             entry.unused = entry.unused.saturating_add(1);
             keep
         });
@@ -153,29 +148,5 @@ impl<A: Attach> Files<A> {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.files.len()
-    }
-}
-
-/// Detaches probes. The kernel waits at each until no CPU can be in it any more, some 50 ms, so
-/// that is done side by side.
-fn let_go<L: Send>(links: &mut Vec<L>) {
-    let chunk = links.len().div_ceil(DETACHERS).max(1);
-    std::thread::scope(|scope| {
-        while !links.is_empty() {
-            let some = links.split_off(links.len().saturating_sub(chunk));
-            let spawned = std::thread::Builder::new().spawn_scoped(scope, move || drop(some));
-            // Without a thread they were dropped here.
-            drop(spawned);
-        }
-    });
-}
-
-impl<A: Attach> Drop for Files<A> {
-    fn drop(&mut self) {
-        let mut all = Vec::new();
-        for entry in self.files.values_mut() {
-            all.append(&mut entry.links);
-        }
-        let_go(&mut all);
     }
 }

@@ -1,5 +1,5 @@
 use std::os::unix::fs::symlink;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::AtomicUsize;
 
 use super::*;
 use crate::tls::points::Point;
@@ -112,10 +112,13 @@ fn a_file_is_probed_once_and_let_go_when_nobody_has_it() {
 #[test]
 fn half_of_the_probes_are_none() {
     let Some(library) = library() else { return };
-    let (proc, count) = (Proc::new(), Count {
-        refuses: true,
-        ..Count::default()
-    });
+    let (proc, count) = (
+        Proc::new(),
+        Count {
+            refuses: true,
+            ..Count::default()
+        },
+    );
     proc.add(7, &library);
     let mut looker = looker(&proc, count.clone());
     all(&mut looker);
@@ -130,9 +133,11 @@ fn the_thread_ends_and_lets_all_go() {
         proc.add(7, &library);
     }
     let watch = Watch::start(count.clone(), proc.0.path().into()).unwrap();
-    watch.look_at(7);
-    watch.look_at(123_456);
-    assert_eq!(watch.library(1), UNKNOWN);
+    let eye = watch.eye();
+    eye.look_at(7);
+    eye.look_at(123_456);
+    assert_eq!(eye.library(1), UNKNOWN);
     drop(watch);
+    eye.look_at(7);
     assert_eq!(count.attached.load(Ordering::SeqCst), 0);
 }

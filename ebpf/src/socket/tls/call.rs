@@ -115,7 +115,11 @@ pub(super) fn missed(socket: u64, direction: u8) {
     if let Some(connection) = TLS.get_ptr_mut(socket) {
         // SAFETY: the kernel keeps the memory for the program's run; the mask keeps the index
         // within the two.
-        unsafe { *(*connection).missed.get_unchecked_mut(direction as usize & 1) = 1 };
+        unsafe {
+            *(*connection)
+                .missed
+                .get_unchecked_mut(direction as usize & 1) = 1
+        };
     }
 }
 
@@ -146,9 +150,8 @@ fn leave(ctx: &ProbeContext) {
         }
         let mut done = 0u64;
         // SAFETY: the helper checks the source.
-        if unsafe {
-            bpf_probe_read_user((&raw mut done).cast(), 8, call.done_at as *const c_void)
-        } != 0
+        if unsafe { bpf_probe_read_user((&raw mut done).cast(), 8, call.done_at as *const c_void) }
+            != 0
         {
             missed(call.socket, call.direction);
             return;
@@ -185,4 +188,3 @@ fn returned() -> u64 {
     // SAFETY: the helpers give BTF pointers.
     unsafe { field(registers(), offset!(regs_result)) }
 }
-

@@ -15,7 +15,10 @@ pub(in crate::socket) fn recognised(
         return;
     };
     // SAFETY: a live map value that nobody writes.
-    if TLS.insert(cookie, unsafe { &(*blank).connection }, NOEXIST).is_err() {
+    if TLS
+        .insert(cookie, unsafe { &(*blank).connection }, NOEXIST)
+        .is_err()
+    {
         bump(Counter::TlsTableFull as u32, 1);
         return;
     }
@@ -33,7 +36,11 @@ pub(in crate::socket) fn recognised(
         state.tries = AWAITS_HELLO;
         return;
     }
-    let captured = if s.window[0] == HANDSHAKE { s.event.end } else { 0 };
+    let captured = if s.window[0] == HANDSHAKE {
+        s.event.end
+    } else {
+        0
+    };
     tell(
         connection,
         (cookie, s.event.now),

@@ -203,8 +203,7 @@ fn on_frames(call: &Call) {
         return;
     };
     // SAFETY: the kernel keeps the memory for the program's run, and the working memory was taken.
-    let (connection, state, memory) =
-        unsafe { (&mut *connection, &mut *frames, &mut *memory) };
+    let (connection, state, memory) = unsafe { (&mut *connection, &mut *frames, &mut *memory) };
     let (s, http1) = (&mut memory.http2, &memory.http1);
     let socket = &mut connection.http;
     let direction = call.direction;

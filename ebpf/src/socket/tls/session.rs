@@ -60,7 +60,6 @@ pub(super) fn socket_behind(descriptor: u64) -> u64 {
     }
 }
 
-
 /// Pieces of evidence that make a tie.
 const AGREED: u32 = 2;
 
