@@ -70,7 +70,7 @@ pub struct Offsets {
     pub sock_socket: u32,
     /// `struct socket.file` (`struct file *`).
     pub socket_file: u32,
-    /// `struct socket.sk` (`struct sock *`).
+    /// `struct socket.sk`.
     pub socket_sk: u32,
     /// `struct file.private_data` (`void *`).
     pub file_private_data: u32,

@@ -92,24 +92,7 @@ pub trait Env: Sized {
 
     /// [`http2::data::data_end`].
     #[inline(always)]
-    fn http2_data_end(
-        &mut self,
-        socket: &SocketState,
-        state: &mut http2::State,
-        s: &mut http2::Scratch,
-    ) {
-        http2::data::data_end(self, socket, state, s);
-    }
-
-    /// [`http2::follow::lost`].
-    #[inline(always)]
-    fn http2_lost(
-        &mut self,
-        socket: &SocketState,
-        state: &mut http2::State,
-        s: &mut http2::Scratch,
-        why: Counter,
-    ) {
-        http2::follow::lost(self, socket, state, s, why);
+    fn http2_data_end(&mut self, state: &mut http2::State, s: &mut http2::Scratch) {
+        http2::data::data_end(self, state, s);
     }
 }

@@ -26,6 +26,20 @@ pub enum Step {
     Http2,
 }
 
+impl Step {
+    /// The one of this code, as `step as u32` gives it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(code: u32) -> Self {
+        match code {
+            0 => Self::More,
+            1 => Self::Done,
+            2 => Self::NotHttp,
+            _ => Self::Http2,
+        }
+    }
+}
+
 /// Works on. The event is `s.event`.
 #[inline(always)]
 pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Step {

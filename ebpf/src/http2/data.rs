@@ -6,7 +6,6 @@ use super::frame::{Header, flag as frame_flag, kind};
 use super::output::push_header;
 use super::{Flow, SUMS, Scratch, State, Sum, flag};
 use crate::env::Env;
-use crate::exchange::SocketState;
 
 /// A sum stays below this, so that it fits into the length of a frame header.
 const SUM_LIMIT: u32 = 1 << 24;
@@ -36,7 +35,7 @@ pub const fn skip(flow: &mut Flow, n: u64) -> u32 {
 
 /// A DATA frame has moved to its last byte.
 #[inline(always)]
-pub fn data_end(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
+pub fn data_end(env: &mut impl Env, state: &mut State, s: &mut Scratch) {
     let flow = state.flow(s.event.direction);
     let header = Header::parse(&flow.header);
     let stream = header.stream_id();
@@ -61,54 +60,35 @@ pub fn data_end(env: &mut impl Env, socket: &SocketState, state: &mut State, s: 
     }
     // A sum that grew too large, or that of another stream that needs the place.
     if !joins && told.bytes != 0 && (same || !ends) {
-        push_sum(env, socket, state, s, told, 0);
+        push_sum(s, told, 0);
     }
     if ends {
         let last = Sum {
             stream,
             bytes: if joins { total } else { header.length },
         };
-        push_sum(env, socket, state, s, last, frame_flag::END_STREAM);
+        push_sum(s, last, frame_flag::END_STREAM);
     }
 }
 
 /// The stream ends in another way than by DATA: tells its sum.
 #[inline(always)]
-pub fn settle(
-    env: &mut impl Env,
-    socket: &SocketState,
-    state: &mut State,
-    s: &mut Scratch,
-    stream: u32,
-) {
+pub fn settle(state: &mut State, s: &mut Scratch, stream: u32) {
     let sum = slot(state.flow(s.event.direction), stream);
     let told = *sum;
     if told.stream == stream && told.bytes != 0 {
         sum.bytes = 0;
-        push_sum(env, socket, state, s, told, 0);
+        push_sum(s, told, 0);
     }
 }
 
 #[inline(always)]
-fn push_sum(
-    env: &mut impl Env,
-    socket: &SocketState,
-    state: &mut State,
-    s: &mut Scratch,
-    sum: Sum,
-    flags: u8,
-) {
-    let mut header = [0; 32];
-    let [_, a, b, c] = sum.bytes.to_be_bytes();
-    header[0] = a;
-    header[1] = b;
-    header[2] = c;
-    header[3] = kind::DATA;
-    header[4] = flags;
-    let [a, b, c, d] = sum.stream.to_be_bytes();
-    header[5] = a;
-    header[6] = b;
-    header[7] = c;
-    header[8] = d;
-    push_header(env, socket, state, s, &header);
+fn push_sum(s: &mut Scratch, sum: Sum, flags: u8) {
+    let header = Header {
+        length: sum.bytes,
+        kind: kind::DATA,
+        flags,
+        stream: sum.stream,
+    };
+    push_header(s, header.bytes());
 }

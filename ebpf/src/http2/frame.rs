@@ -74,6 +74,24 @@ impl Header {
         }
     }
 
+    /// The first nine bytes as they are: eight as a number, the lowest first, and the last.
+    #[inline(always)]
+    #[must_use]
+    pub const fn raw(bytes: &[u8; 32]) -> (u64, u8) {
+        let [a, b, c, d, e, f, g, h, last, ..] = *bytes;
+        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), last)
+    }
+
+    /// The header's nine bytes, as [`raw`](Self::raw) gives them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bytes(&self) -> (u64, u8) {
+        let [_, a, b, c] = self.length.to_be_bytes();
+        let [d, e, f, last] = self.stream.to_be_bytes();
+        let first = u64::from_le_bytes([a, b, c, self.kind, self.flags, d, e, f]);
+        (first, last)
+    }
+
     /// The stream's identifier.
     #[inline(always)]
     #[must_use]

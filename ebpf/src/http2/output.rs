@@ -11,27 +11,25 @@ use super::{Scratch, State, flag};
 use crate::env::Env;
 use crate::exchange::SocketState;
 
-/// Adds the nine bytes of `header` to the record.
+/// Bytes that one step may add to the record beside payload: three frame headers, rounded up.
+pub const ROOM: usize = 64;
+
+/// Whether the record has not the room that a step may need.
 #[inline(always)]
-pub fn push_header(
-    env: &mut impl Env,
-    socket: &SocketState,
-    state: &mut State,
-    s: &mut Scratch,
-    header: &[u8; 32],
-) {
-    if s.len > PIECE_LIMIT as u32 - HEADER_SIZE {
-        env.http2_flush(socket, state, s);
-    }
+pub const fn is_full(s: &Scratch) -> bool {
+    s.len > (PIECE_LIMIT - ROOM) as u32
+}
+
+/// Adds a frame header to the record, which has room for it: its first eight bytes, the lowest first,
+/// and its last. As numbers: the stack has no room for another array.
+#[inline(always)]
+pub fn push_header(s: &mut Scratch, (first, last): (u64, u8)) {
     let at = s.len as usize & (PIECE_LIMIT - 1);
-    // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long; the
-    // header has more than nine bytes.
+    // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long.
     unsafe {
         let to = s.bytes.as_mut_ptr().add(at);
-        let from = header.as_ptr();
-        to.cast::<u64>()
-            .write_unaligned(from.cast::<u64>().read_unaligned());
-        to.add(8).write(from.add(8).read());
+        to.cast::<u64>().write_unaligned(first.to_le());
+        to.add(8).write(last);
     }
     s.len += HEADER_SIZE;
     s.headed = 1;
@@ -45,7 +43,8 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
         return;
     }
     let started = state.started != 0;
-    let (local, peer) = (state.local, state.peer);
+    s.record.local = state.local;
+    s.record.peer = state.peer;
     let direction = s.event.direction;
     let flow = state.flow(direction);
     let mut flags = s.flags;
@@ -75,8 +74,6 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
         time_ns: s.event.now,
         socket: s.event.socket,
     };
-    s.record.local = local;
-    s.record.peer = peer;
     s.record.data_bytes = flow.data_bytes;
     s.record.seq = flow.seq;
     s.record.len = len;

@@ -49,6 +49,28 @@ pub(super) extern "C" fn http1_step(state: *mut SocketState, s: *mut Scratch) ->
     step(&mut Kernel, state, s) as u32
 }
 
+/// [`gap`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn http1_gap(state: *mut SocketState, s: *mut Scratch, bytes: u32) -> u32 {
+    values!(as_mut state, as_mut s; 0);
+    gap(&mut Kernel, state, s, bytes);
+    0
+}
+
+/// [`conclude`], of a [`Step`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn http1_conclude(
+    state: *mut SocketState,
+    s: *mut Scratch,
+    step: u32,
+) -> u32 {
+    values!(as_mut state, as_mut s; 0);
+    conclude(&mut Kernel, state, s, Step::of(step));
+    0
+}
+
 /// [`Env::request_begun`].
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -111,6 +133,34 @@ pub(super) extern "C" fn http2_step(
     http2::follow::step(&mut Kernel, socket, state, s) as u32
 }
 
+/// [`http2::follow::gap`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn http2_gap(
+    socket: *const SocketState,
+    state: *mut State,
+    s: *mut http2::Scratch,
+    bytes: u32,
+) -> u32 {
+    values!(as_ref socket, as_mut state, as_mut s; 0);
+    http2::follow::gap(&mut Kernel, socket, state, s, bytes);
+    0
+}
+
+/// [`http2::follow::conclude`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn http2_conclude(
+    socket: *mut SocketState,
+    state: *mut State,
+    s: *mut http2::Scratch,
+    done: u32,
+) -> u32 {
+    values!(as_mut socket, as_mut state, as_mut s; 0);
+    http2::follow::conclude(&mut Kernel, socket, state, s, done != 0);
+    0
+}
+
 /// [`Env::http2_flush`].
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -127,26 +177,24 @@ pub(super) extern "C" fn http2_flush(
 /// [`Env::http2_data_end`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn http2_data_end(
-    socket: *const SocketState,
-    state: *mut State,
-    s: *mut http2::Scratch,
-) -> u32 {
-    values!(as_ref socket, as_mut state, as_mut s; 0);
-    http2::data::data_end(&mut Kernel, socket, state, s);
+pub(super) extern "C" fn http2_data_end(state: *mut State, s: *mut http2::Scratch) -> u32 {
+    values!(as_mut state, as_mut s; 0);
+    http2::data::data_end(&mut Kernel, state, s);
     0
 }
 
-/// [`Env::http2_lost`].
+/// [`http2::end::end`]. `why` has the reason above its 32 bits, which hold the socket's error.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub(super) extern "C" fn http2_lost(
-    socket: *const SocketState,
-    state: *mut State,
-    s: *mut http2::Scratch,
-    why: Counter,
+pub(super) extern "C" fn http2_end(
+    socket: *mut SocketState,
+    state: *const State,
+    cookie: u64,
+    now: u64,
+    why: u64,
 ) -> u32 {
-    values!(as_ref socket, as_mut state, as_mut s; 0);
-    http2::follow::lost(&mut Kernel, socket, state, s, why);
+    values!(as_mut socket, as_ref state; 0);
+    let (reason, errno) = ((why >> 32) as u16, why as u32);
+    http2::end::end(&mut Kernel, socket, state, (cookie, now), (reason, errno));
     0
 }

@@ -21,12 +21,12 @@ use super::*;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_probe_read_kernel};
 use aya_ebpf::macros::uprobe;
-use aya_ebpf::maps::{HashMap, ProgramArray};
+use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::ProbeContext;
+use hark_common::socket::RecordHeader;
 use hark_common::tls::{Function, HELLO_LIMIT, TlsRecord};
 use hark_ebpf::exchange::give_up;
 use hark_ebpf::http2 as http2_logic;
-use hark_ebpf::http2::end::end;
 use hark_ebpf::http2::follow;
 use hark_ebpf::http2::join::preface;
 use hark_ebpf::kernel::add;
@@ -67,10 +67,9 @@ struct Call {
     function: u8,
     library: u8,
     direction: u8,
-    slot: u8,
     /// 1: ciphertext was received on more than one socket since the thread's last call.
     many: u8,
-    reserved: [u8; 3],
+    reserved: u32,
     /// Cookie of the socket that ciphertext was received on since the thread's last call.
     received: u64,
     /// The session of the thread's last call, if no ciphertext was sent since.
@@ -141,12 +140,9 @@ static TLS_SLOTS: PerCpuArray<Slot> = PerCpuArray::with_max_entries(SLOTS_PER_CP
 /// What a new connection is copied from: never written.
 #[map]
 static TLS_BLANK: PerCpuArray<Blank> = PerCpuArray::with_max_entries(1, 0);
-/// Where `tls_return` jumps to for HTTP/2.
+/// A record under construction, as [`SCRATCH`].
 #[map]
-static TLS_HTTP2: ProgramArray = ProgramArray::with_max_entries(1, 0);
-/// A record under construction, by direction: the two programs may interrupt each other.
-#[map]
-static TLS_RECORD: PerCpuArray<Hello> = PerCpuArray::with_max_entries(2, 0);
+static TLS_RECORD: PerCpuArray<Hello> = PerCpuArray::with_max_entries(slot::COUNT, 0);
 
 #[repr(C)]
 struct Blank {
@@ -185,10 +181,8 @@ pub(super) fn finish(s: &mut Scratch, (reason, errno): End) {
         verdict::HTTP1 => close(&mut Kernel, http, s, reason, errno),
         verdict::HTTP2 => {
             if let Some(frames) = TLS_FRAMES.get_ptr_mut(cookie) {
-                let now = s.event.now;
-                // SAFETY: as above.
-                let frames = unsafe { &*frames };
-                end(&mut Kernel, http, frames, (cookie, now), (reason, errno));
+                let why = (reason as u64) << 32 | errno as u64;
+                apart::http2_end(http, frames, cookie, s.event.now, why);
             }
         }
         _ => {}

@@ -2,11 +2,9 @@
 
 use std::path::Path;
 
-use aya::maps::{MapData, ProgramArray};
 use aya::programs::UProbe;
 use aya::programs::uprobe::{UProbeAttachLocation, UProbeAttachPoint, UProbeLink, UProbeScope};
 
-use super::jump::{Jump, Laid};
 use super::{Object, ObjectError, missing, refused};
 use crate::kernel::Hook;
 
@@ -20,24 +18,19 @@ pub struct Probe {
 }
 
 impl Object {
-    /// Loads programs for uprobes, and the one that they go on in. What came of it is told in
-    /// [`hooks`](Self::hooks); false if not all of the former can be attached.
-    pub(in crate::kernel) fn load_probes(&mut self, probes: &[Probe], jump: &Jump) -> bool {
-        let laid = self.map(jump.map).and_then(|mut map| {
-            let laid = self.try_lay_probe(jump, &mut map);
-            self.jumps.push(Laid(map));
-            laid
-        });
-        self.tell(jump.program, "tail_call", jump.gives, laid.as_ref().err());
+    /// Loads programs for uprobes. What came of it is told in [`hooks`](Self::hooks); false if not
+    /// all of them can be attached.
+    pub(in crate::kernel) fn load_probes(&mut self, probes: &[Probe]) -> bool {
         let mut all = true;
         for probe in probes {
+            let object = self.name;
             let loaded = self.uprobe(probe.program).and_then(|program| {
                 program
                     .load()
-                    .map_err(|e| refused("socket", "loading a program", &e))
+                    .map_err(|e| refused(object, "loading a program", &e))
             });
             all &= loaded.is_ok();
-            self.tell(probe.program, "uprobe", probe.gives, loaded.as_ref().err());
+            self.tell(probe, loaded.as_ref().err());
         }
         all
     }
@@ -76,38 +69,15 @@ impl Object {
             .map_err(|e| refused(object, "finding a program", &e))
     }
 
-    fn try_lay_probe(
-        &mut self,
-        jump: &Jump,
-        map: &mut ProgramArray<MapData>,
-    ) -> Result<(), ObjectError> {
-        let object = self.name;
-        let program = self.uprobe(jump.program)?;
-        program
-            .load()
-            .map_err(|e| refused(object, "loading a program", &e))?;
-        let fd = program
-            .fd()
-            .map_err(|e| refused(object, "finding a program", &e))?;
-        map.set(0, fd, 0)
-            .map_err(|e| refused(object, "writing a map", &e))
-    }
-
-    fn tell(
-        &mut self,
-        name: &'static str,
-        kind: &'static str,
-        gives: &'static str,
-        failure: Option<&ObjectError>,
-    ) {
+    fn tell(&mut self, probe: &Probe, failure: Option<&ObjectError>) {
         if let Some(error) = failure {
-            tracing::warn!(program = name, %error, lost = gives, "not loaded");
+            tracing::warn!(program = probe.program, %error, lost = probe.gives, "not loaded");
         }
         self.hooks.push(Hook {
             object: self.name,
-            name,
-            kind,
-            gives,
+            name: probe.program,
+            kind: "uprobe",
+            gives: probe.gives,
             failure: failure.map(ToString::to_string),
         });
     }

@@ -125,13 +125,13 @@ pub(super) fn missed(socket: u64, direction: u8) {
 
 /// At a return instruction of a function of a TLS library.
 #[uprobe]
-fn tls_return(ctx: ProbeContext) -> u32 {
-    leave(&ctx);
+fn tls_return(_ctx: ProbeContext) -> u32 {
+    leave();
     0
 }
 
 #[inline(always)]
-fn leave(ctx: &ProbeContext) {
+fn leave() {
     // SAFETY: the current task is a BTF pointer.
     let call = unsafe { CALLS.existing(bpf_get_current_task_btf().cast_const().cast()) };
     // SAFETY: if it is not null, it is this thread's own.
@@ -179,7 +179,7 @@ fn leave(ctx: &ProbeContext) {
         };
         let _ = SESSIONS.insert(key, value, 0);
     }
-    on_clear(ctx, call);
+    on_clear(call);
 }
 
 /// What a function returns, at its return instruction.

@@ -9,6 +9,7 @@ pub(in crate::socket) fn recognised(
     family: u16,
     state: &mut SocketState,
     s: &mut Scratch,
+    slot: u32,
 ) {
     let cookie = s.event.socket;
     let Some(blank) = TLS_BLANK.get_ptr(0) else {
@@ -44,7 +45,7 @@ pub(in crate::socket) fn recognised(
     tell(
         connection,
         (cookie, s.event.now),
-        s.event.direction,
+        (s.event.direction, slot),
         (bytes, 0, captured),
     );
 }
@@ -60,13 +61,13 @@ const AWAITS_HELLO: u16 = 1;
 fn tell(
     connection: &Connection,
     (cookie, now): (u64, u64),
-    direction: u8,
+    (direction, slot): (u8, u32),
     (bytes, user, captured): (*const u8, u64, u32),
 ) {
-    let Some(hello) = TLS_RECORD.get_ptr_mut(direction as u32 & 1) else {
+    let Some(hello) = TLS_RECORD.get_ptr_mut(slot) else {
         return;
     };
-    // SAFETY: this CPU's slot, which only the program of this direction uses.
+    // SAFETY: this CPU's and this program's own slot.
     let hello = unsafe { &mut *hello };
     let mut captured = captured;
     if captured > HELLO_LIMIT as u32 {
@@ -110,7 +111,7 @@ pub(in crate::socket) fn on_ciphertext(
     (ret, flags): (i32, i32),
     direction: u8,
     state: &mut SocketState,
-    scratch: &PerCpuArray<Scratch>,
+    slot: u32,
 ) {
     // SAFETY: the socket is a BTF pointer.
     let cookie = unsafe { bpf_get_socket_cookie(sk) };
@@ -119,7 +120,7 @@ pub(in crate::socket) fn on_ciphertext(
         return;
     }
     state.tries = 0;
-    let (Some(connection), Some(s)) = (TLS.get_ptr(cookie), scratch.get_ptr_mut(0)) else {
+    let (Some(connection), Some(s)) = (TLS.get_ptr(cookie), SCRATCH.get_ptr_mut(slot)) else {
         return;
     };
     // SAFETY: the working memory is this CPU's and this program's; the kernel keeps the other for the
@@ -135,7 +136,12 @@ pub(in crate::socket) fn on_ciphertext(
         (0, 0)
     };
     let none = core::ptr::null();
-    tell(connection, (cookie, now), direction, (none, user, captured));
+    tell(
+        connection,
+        (cookie, now),
+        (direction, slot),
+        (none, user, captured),
+    );
 }
 
 /// Ciphertext moved: what that says of the session that the thread works on.

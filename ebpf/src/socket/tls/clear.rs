@@ -2,27 +2,9 @@
 
 use super::*;
 
-/// What the loop's callback needs; lies on the stack of the program.
-#[repr(C)]
-struct Walk1 {
-    state: *mut SocketState,
-    scratch: *mut Scratch,
-    step: u64,
-}
-
-#[inline(never)]
-extern "C" fn walk1(_index: u64, walk: *mut Walk1) -> i64 {
-    // SAFETY: as for the sockets' `walk`.
-    unsafe {
-        (*walk).step = apart::http1_step((*walk).state, (*walk).scratch) as u64;
-        // Read back, as there.
-        ((&raw const (*walk).step).read_volatile() != Step::More as u64) as i64
-    }
-}
-
 /// `call.moved` clear bytes.
 #[inline(always)]
-pub(super) fn on_clear(ctx: &ProbeContext, call: &mut Call) {
+pub(super) fn on_clear(call: &mut Call) {
     let Some(connection) = TLS.get_ptr_mut(call.socket) else {
         // The socket was not seen to speak TLS yet, or the table was full, which was counted.
         bump(Counter::TlsUntied as u32, 1);
@@ -35,19 +17,20 @@ pub(super) fn on_clear(ctx: &ProbeContext, call: &mut Call) {
         missed(call.socket, call.direction);
         return;
     };
-    call.slot = slot as u8;
     if connection.session == 0 {
         connection.session = call.session;
     }
     if let Some(memory) = TLS_SLOTS.get_ptr_mut(slot) {
         // SAFETY: it was taken.
-        let s = unsafe { &mut (*memory).http1 };
-        if on_http1(connection, call, s) {
-            // SAFETY: the program takes the same context, and nothing here waits to be dropped.
-            unsafe { TLS_HTTP2.tail_call(ctx, 0) };
-            if connection.http.verdict == verdict::HTTP2 {
-                connection.http.verdict = verdict::NEVER;
-            }
+        let memory = unsafe { &mut *memory };
+        let mut walk = Walk {
+            socket: &raw mut connection.http,
+            state: null_mut(),
+            scratch: null_mut(),
+            step: 0,
+        };
+        if on_http1(connection, call, memory, &mut walk) {
+            on_frames(connection, call, memory, &mut walk);
         }
     }
     release(slot);
@@ -55,7 +38,13 @@ pub(super) fn on_clear(ctx: &ProbeContext, call: &mut Call) {
 
 /// Whether the event, or what is left of it, is for HTTP/2.
 #[inline(always)]
-fn on_http1(connection: &mut Connection, call: &Call, s: &mut Scratch) -> bool {
+fn on_http1(
+    connection: &mut Connection,
+    call: &Call,
+    memory: &mut Slot,
+    walk: &mut Walk,
+) -> bool {
+    let s = &mut memory.http1;
     let direction = call.direction;
     // SAFETY: a helper without preconditions.
     s.event.now = unsafe { bpf_ktime_get_ns() };
@@ -64,7 +53,7 @@ fn on_http1(connection: &mut Connection, call: &Call, s: &mut Scratch) -> bool {
     s.event.tls = 1;
     if connection.told == 0 {
         connection.told = 1;
-        tell_read(connection, call, s);
+        tell_read(connection, call, s, &mut memory.http2);
     }
     let state = &mut connection.http;
     if is_for_http2(state) {
@@ -86,28 +75,19 @@ fn on_http1(connection: &mut Connection, call: &Call, s: &mut Scratch) -> bool {
     place(&mut s.event, call, passes);
     s.request.local = connection.local;
     s.request.peer = connection.peer;
-    let mut walk_state = Walk1 {
-        state,
-        scratch: s,
-        step: Step::More as u64,
-    };
+    walk.scratch = (&raw mut *s).cast();
     // SAFETY: the callback has the signature that the helper calls, and its context outlives the
     // call.
     unsafe {
-        bpf_loop(STEPS, walk1 as *mut c_void, (&raw mut walk_state).cast(), 0);
+        bpf_loop(STEPS, step_http1 as *mut c_void, (&raw mut *walk).cast(), 0);
     }
-    let outcome = match walk_state.step {
-        0 => Step::More,
-        1 => Step::Done,
-        2 => Step::NotHttp,
-        _ => Step::Http2,
-    };
     if s.event.readable == 0 && s.event.left != 0 {
         bump(s.event.unreadable_as as u32, 1);
     }
-    conclude(&mut Kernel, state, s, outcome);
+    let outcome = walk.step as u32;
+    apart::http1_conclude(state, s, outcome);
     let frames =
-        outcome == Step::NotHttp && s.window[0] == 0 || state.probing(direction) != probing::NONE;
+        outcome == Step::NotHttp as u32 && s.window[0] == 0 || state.probing(direction) != probing::NONE;
     frames && state.verdict != verdict::HTTP1
 }
 
@@ -125,14 +105,16 @@ fn place(event: &mut Event, call: &Call, passes: bool) {
 
 /// Tells the agent that a connection with TLS is read.
 #[inline(always)]
-fn tell_read(connection: &Connection, call: &Call, s: &mut Scratch) {
+fn tell_read(
+    connection: &Connection,
+    call: &Call,
+    s: &mut Scratch,
+    free: &mut http2_logic::Scratch,
+) {
     let mut introduced = 0;
     Kernel.describe(&mut s.request.task, &mut introduced);
-    let Some(hello) = TLS_SLOTS.get_ptr_mut(call.slot as u32) else {
-        return;
-    };
-    // SAFETY: the working memory was taken; its part for HTTP/2 is not in use yet.
-    let hello = unsafe { &mut *(&raw mut (*hello).http2.bytes).cast::<TlsRecord>() };
+    // SAFETY: the working memory of HTTP/2 is not in use yet, and its bytes have room for a record.
+    let hello = unsafe { &mut *(&raw mut free.record).cast::<TlsRecord>() };
     hello.header = RecordHeader {
         kind: RecordKind::Tls as u32,
         size: size_of::<TlsRecord>() as u32,
@@ -150,46 +132,10 @@ fn tell_read(connection: &Connection, call: &Call, s: &mut Scratch) {
     unsafe { Kernel.emit((&raw const *hello).cast(), size_of::<TlsRecord>() as u32) };
 }
 
-/// As the sockets' programs of HTTP/2, for a session.
-#[repr(C)]
-struct Walk2 {
-    socket: *mut SocketState,
-    state: *mut State,
-    scratch: *mut http2_logic::Scratch,
-    done: u64,
-}
-
-#[inline(never)]
-extern "C" fn walk2(_index: u64, walk: *mut Walk2) -> i64 {
-    // SAFETY: as for the sockets' `walk`.
-    unsafe {
-        (*walk).done = apart::http2_step((*walk).socket, (*walk).state, (*walk).scratch) as u64;
-        // Read back, as there.
-        ((&raw const (*walk).done).read_volatile() != 0) as i64
-    }
-}
-
-/// As `tls_return`, from which it is reached.
-#[uprobe]
-fn tls_http2(_ctx: ProbeContext) -> u32 {
-    // SAFETY: the current task is a BTF pointer.
-    let call = unsafe { CALLS.existing(bpf_get_current_task_btf().cast_const().cast()) };
-    if call.is_null() {
-        return 0;
-    }
-    // SAFETY: not null, and this thread's own.
-    let call = unsafe { &*call };
-    on_frames(call);
-    release(call.slot as u32);
-    0
-}
-
+/// The event, or what is left of it, as HTTP/2.
 #[inline(always)]
-fn on_frames(call: &Call) {
+fn on_frames(connection: &mut Connection, call: &Call, memory: &mut Slot, walk: &mut Walk) {
     let cookie = call.socket;
-    let Some(connection) = TLS.get_ptr_mut(cookie) else {
-        return;
-    };
     let mut frames = TLS_FRAMES.get_ptr_mut(cookie);
     if frames.is_none()
         && let Some(blank) = TLS_BLANK.get_ptr(0)
@@ -198,12 +144,12 @@ fn on_frames(call: &Call) {
         let _ = TLS_FRAMES.insert(cookie, unsafe { &(*blank).frames }, NOEXIST);
         frames = TLS_FRAMES.get_ptr_mut(cookie);
     }
-    let (Some(frames), Some(memory)) = (frames, TLS_SLOTS.get_ptr_mut(call.slot as u32)) else {
+    let Some(frames) = frames else {
         bump(Counter::TlsTableFull as u32, 1);
         return;
     };
-    // SAFETY: the kernel keeps the memory for the program's run, and the working memory was taken.
-    let (connection, state, memory) = unsafe { (&mut *connection, &mut *frames, &mut *memory) };
+    // SAFETY: the kernel keeps the memory for the program's run.
+    let state = unsafe { &mut *frames };
     let (s, http1) = (&mut memory.http2, &memory.http1);
     let socket = &mut connection.http;
     let direction = call.direction;
@@ -226,7 +172,7 @@ fn on_frames(call: &Call) {
         let missed = unsafe { connection.missed.get_unchecked_mut(direction as usize & 1) };
         if *missed != 0 {
             *missed = 0;
-            Kernel.http2_lost(socket, state, s, Counter::Http2LostUnreadable);
+            follow::lost(&mut Kernel, socket, state, s, Counter::Http2LostUnreadable);
         }
         if follow::counted_in_payload(state, direction, call.moved, s.event.now) {
             return;
@@ -235,20 +181,16 @@ fn on_frames(call: &Call) {
         place(&mut s.event, call, passes);
     }
     follow::begin(socket, state, s);
-    let mut walk_state = Walk2 {
-        socket,
-        state,
-        scratch: s,
-        done: 0,
-    };
+    walk.state = state;
+    walk.scratch = (&raw mut *s).cast();
     // SAFETY: the callback has the signature that the helper calls, and its context outlives the
     // call.
     unsafe {
-        let walk = (&raw mut walk_state).cast();
-        bpf_loop(http2_logic::STEPS, walk2 as *mut c_void, walk, 0);
+        let walk = (&raw mut *walk).cast();
+        bpf_loop(http2_logic::STEPS, http2::step_http2 as *mut c_void, walk, 0);
     }
     if s.event.readable == 0 && s.event.left != 0 {
         bump(s.event.unreadable_as as u32, 1);
     }
-    follow::conclude(&mut Kernel, socket, state, s, walk_state.done != 0);
+    apart::http2_conclude(socket, state, s, walk.step as u32);
 }
