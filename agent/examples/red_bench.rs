@@ -231,5 +231,6 @@ fn exchange(role: Role, at: usize) -> Exchange {
         request_body_bytes: Some(0),
         response_body_bytes: 600,
         trail: Trail::default(),
+        tls: None,
     }
 }

@@ -172,6 +172,7 @@ impl Connections {
                         blocking: role == Role::Server && record.flags & flag::BLOCKING != 0,
                         ..trail(&record.peer)
                     },
+                    tls: record.flags & flag::TLS != 0,
                 };
                 self.request(origin, &record, head, sink);
             }
@@ -182,6 +183,8 @@ impl Connections {
             Record::Process { .. } => {}
             // `http2` has them from the pipeline.
             Record::Http2 { .. } | Record::Http2End { .. } => {}
+            // `tls` has them.
+            Record::Tls { .. } => {}
         }
         self.counters.connections(self.table.len());
     }
@@ -384,7 +387,12 @@ impl Connections {
         sink: &mut impl FnMut(Event<'_>),
     ) {
         let pending = match self.parser.parse(origin.role, head, extent) {
-            Ok(head) => Pending::begun(index, origin, head),
+            Ok(mut head) => {
+                if origin.tls {
+                    head.request.scheme.get_or_insert_with(|| "https".into());
+                }
+                Pending::begun(index, origin, head)
+            }
             Err(error) => {
                 self.counters.malformed(match error {
                     HeadError::Incomplete => DropReason::HeadCut,

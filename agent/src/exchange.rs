@@ -9,6 +9,7 @@ use std::sync::Arc;
 use hark_common::socket::Task;
 
 use crate::rpc::{self, Code};
+use crate::tls::hello::Hello;
 
 /// Which end of the exchange the observed process was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -371,6 +372,8 @@ pub struct Exchange {
     pub response_body_bytes: u64,
     /// What links are made from.
     pub trail: Trail,
+    /// What the client of the connection said in clear, if it is one with TLS and that was heard.
+    pub tls: Option<Arc<Hello>>,
 }
 
 impl Exchange {

@@ -34,5 +34,6 @@ pub mod run;
 pub mod sampling;
 pub mod serve;
 pub mod telemetry;
+pub mod tls;
 pub mod top;
 mod traces;

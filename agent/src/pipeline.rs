@@ -19,6 +19,9 @@ use crate::record::{Record, decode};
 use crate::red::Red;
 use crate::route::{RouteError, Router};
 use crate::telemetry::Telemetry;
+use crate::tls::connections as tls;
+use crate::tls::hello::Hellos;
+use crate::tls::watch::Eye;
 use crate::traces::Traces;
 
 /// Who else wants to see each exchange: `hark replay` prints them.
@@ -28,6 +31,7 @@ pub type Observer = Box<dyn FnMut(&Exchange, &Service, Option<&str>, &Clock) + S
 pub struct Pipeline {
     connections: Connections,
     http2: http2::Connections,
+    tls: tls::Connections,
     counters: Counters,
     outputs: Outputs,
 }
@@ -41,6 +45,7 @@ struct Outputs {
     exporter: Option<Exporter>,
     clock: Clock,
     observer: Option<Observer>,
+    hellos: Hellos,
 }
 
 impl Pipeline {
@@ -70,6 +75,8 @@ impl Pipeline {
         traces.register(telemetry);
         let http2_counters = http2::Counters::new();
         http2_counters.register(telemetry.registry_mut());
+        let tls = tls::Connections::new();
+        telemetry.add(tls.counts());
         Ok(Self {
             http2: http2::Connections::new(
                 config.limits.max_connections,
@@ -82,6 +89,7 @@ impl Pipeline {
                 HeadParser::new(&config.traces.context),
                 counters.clone(),
             ),
+            tls,
             counters,
             outputs: Outputs {
                 identities: Arc::new(Mutex::new(identities)),
@@ -91,6 +99,7 @@ impl Pipeline {
                 exporter,
                 clock,
                 observer: None,
+                hellos: Hellos::default(),
             },
         })
     }
@@ -98,6 +107,11 @@ impl Pipeline {
     /// Shows each exchange to `observer` as well.
     pub fn observe_with(&mut self, observer: Observer) {
         self.outputs.observer = Some(observer);
+    }
+
+    /// Has each process that speaks TLS looked at.
+    pub fn watch_tls_with(&mut self, eye: Eye) {
+        self.tls.watch_with(eye);
     }
 
     /// Takes in one record as the kernel sent it.
@@ -135,6 +149,11 @@ impl Pipeline {
                 },
                 sink,
             ),
+            Record::Tls { record, stream, .. } => {
+                outputs.hellos.heard(record.header.socket, stream);
+                let mut identities = outputs.identities();
+                self.tls.record(&record, &mut identities);
+            }
             Record::Http2End { reason, record, .. } => self.http2.end(reason, &record, sink),
             Record::Process {
                 record,
@@ -164,6 +183,7 @@ impl Pipeline {
     pub fn sweep(&mut self, now: Instant) {
         self.outputs.identities().sweep();
         self.outputs.red.expire(now);
+        self.tls.sweep(now);
     }
 
     /// The end: what is under way is dropped and counted.
@@ -173,6 +193,7 @@ impl Pipeline {
         self.connections.finish(sink);
         self.http2.finish(sink);
         self.outputs.finish();
+        self.tls.finish();
     }
 }
 
@@ -217,7 +238,10 @@ impl Outputs {
                     self.red.stream_ended(&service, role);
                 }
             }
-            Event::Ended(exchange) => self.ended(exchange),
+            Event::Ended(mut exchange) => {
+                exchange.tls = self.hellos.of(exchange.socket);
+                self.ended(exchange);
+            }
         }
         self.hand_on();
     }

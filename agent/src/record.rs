@@ -20,6 +20,8 @@ use hark_common::socket::{
     ResponseRecord,
 };
 
+use hark_common::tls::TlsRecord;
+
 use crate::exchange::{Endpoint, Role};
 
 /// Longest record there is, in bytes: a [`ProcessRecord`] with all that may follow it.
@@ -89,6 +91,17 @@ pub enum Record<'a> {
         /// The bytes, `record.len` of them. That they are frames is not checked here.
         frames: &'a [u8],
     },
+    /// A connection with TLS.
+    Tls {
+        /// This end of the connection.
+        local: Endpoint,
+        /// The other end.
+        peer: Endpoint,
+        /// The fixed part.
+        record: TlsRecord,
+        /// The beginning of the encrypted stream, `record.captured` bytes.
+        stream: &'a [u8],
+    },
     /// An HTTP/2 connection has ended.
     Http2End {
         /// Which end of the connection this is; `None` if that was never known.
@@ -112,6 +125,7 @@ impl Record<'_> {
             Self::RequestBody(record) => &record.header,
             Self::Http2 { record, .. } => &record.header,
             Self::Http2End { record, .. } => &record.header,
+            Self::Tls { record, .. } => &record.header,
         }
     }
 }

@@ -17,7 +17,9 @@ use crate::config::Config;
 use crate::kernel::object::{ObjectError, Types};
 use crate::kernel::records::Records;
 use crate::kernel::socket::SocketPrograms;
+use crate::kernel::tls::Probes;
 use crate::lock::{Lock, LockError, run_dir};
+use crate::tls::watch::Watch;
 
 /// Why nothing, or not all, was recorded.
 #[derive(Debug, Error)]
@@ -79,9 +81,15 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
     let (programs, ring) = SocketPrograms::load(
         &Types::of_running_kernel()?,
         config.ring_buffer_bytes,
-        config.capture.unix,
+        &config.capture,
         std::process::id(),
     )?;
+    let programs = Arc::new(programs);
+    let _watch = programs
+        .can_probe()
+        .then(|| Watch::start(Probes::new(Arc::clone(&programs)), config.proc_root.clone()))
+        .transpose()
+        .map_err(RecordError::Wait)?;
     let file = create(&options.file)?;
     let mut writer =
         Writer::new(file, &header(!options.raw), options.max_bytes).map_err(capture)?;

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::kernel::object::{ObjectError, Types};
 use crate::kernel::records::Records;
 use crate::kernel::socket::SocketPrograms;
+use crate::kernel::tls::Probes;
 use crate::kernel::{Hook, interfaces, telemetry as kernel_telemetry};
 use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::{Exporter, OtlpConfig, OtlpConfigError, OtlpError};
@@ -25,6 +26,7 @@ use crate::resources::Resources;
 use crate::route::RouteError;
 use crate::serve::{HookStatus, Loss, Readiness, ReadyReport, ServeError, bind};
 use crate::telemetry::Telemetry;
+use crate::tls::watch::Watch;
 
 /// Why the agent did not start, or had to stop. Each is one sentence for whoever started it.
 #[derive(Debug, Error)]
@@ -83,7 +85,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let (mut programs, ring) = SocketPrograms::load(
         &types,
         config.ring_buffer_bytes,
-        config.capture.unix,
+        &config.capture,
         std::process::id(),
     )?;
     let local = bound.local_addr();
@@ -94,6 +96,16 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let resources = Resources::build(config, &types, pipeline.identities());
     drop(types);
     give_back_memory();
+    let programs = Arc::new(programs);
+    // Dropped at the end, when all has been reported.
+    let mut watch = None;
+    if programs.can_probe() {
+        let attach = Probes::new(Arc::clone(&programs));
+        let started = Watch::start(attach, config.proc_root.clone())
+            .map_err(io("start the thread that looks for TLS"))?;
+        pipeline.watch_tls_with(started.eye());
+        watch = Some(started);
+    }
     let mut hooks = programs.hooks().to_vec();
     hooks.extend_from_slice(resources.hooks());
     telemetry.add(
@@ -101,7 +113,6 @@ pub fn run(config: &Config) -> Result<(), RunError> {
             .start()
             .map_err(io("start the collectors' threads"))?,
     );
-    let programs = Arc::new(programs);
     kernel_telemetry::register(&programs, telemetry.registry_mut());
     let state = Arc::new(State {
         programs: Arc::clone(&programs),
@@ -144,7 +155,9 @@ pub fn run(config: &Config) -> Result<(), RunError> {
             let _ = serving.await;
             result
         })
-        .map_err(io("listen for signals"))
+        .map_err(io("listen for signals"))?;
+    drop(watch);
+    Ok(())
 }
 
 /// Loading the programs took some 20 MB for the kernel's type information, which the allocator would

@@ -66,9 +66,19 @@ pub enum Counter {
     /// Directions in which header blocks came after others that were not seen: followed from the
     /// middle, or taken up again after they were lost.
     Http2Joined,
+    /// Calls of a TLS library that moved data for a session whose socket is not known.
+    TlsUntied,
+    /// Returns from a TLS library of a call whose entry was not seen.
+    TlsUnentered,
+    /// Calls of a TLS library whose return was not seen before the thread's next one.
+    TlsUnreturned,
+    /// Calls of a TLS library whose data was not looked at: no working memory was free.
+    TlsBusy,
+    /// Connections with TLS that are not followed: the table of them was full.
+    TlsTableFull,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::Http2Joined as u32 + 1;
+    pub const COUNT: u32 = Self::TlsTableFull as u32 + 1;
 }

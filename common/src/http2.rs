@@ -44,6 +44,8 @@ pub mod flag {
     /// bytes that no event reported, or bytes that are no frame. A frame under way is left out. The
     /// next record of this direction, if there is one, is a RESYNC.
     pub const LOST: u16 = 1 << 3;
+    /// The bytes came through a TLS library, in clear.
+    pub const TLS: u16 = 1 << 4;
 }
 
 /// Which way the bytes moved, as the local end sees it.

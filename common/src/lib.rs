@@ -20,3 +20,4 @@ pub mod process;
 pub mod sched;
 pub mod socket;
 pub mod tcp;
+pub mod tls;

@@ -72,6 +72,8 @@ pub struct Offsets {
     pub socket_file: u32,
     /// `struct socket.sk`.
     pub socket_sk: u32,
+    /// `struct file.private_data` (`void *`).
+    pub file_private_data: u32,
     /// `struct pt_regs`: the system call number (x86-64 `orig_ax`, aarch64 `syscallno`).
     pub regs_syscall: u32,
     /// `struct pt_regs`: the first argument (x86-64 `di`, aarch64 `orig_x0`).
@@ -82,6 +84,11 @@ pub struct Offsets {
     pub regs_arg2: u32,
     /// `struct pt_regs`: the field that tells a 32-bit task (x86-64 `cs`, aarch64 `pstate`).
     pub regs_mode: u32,
+    /// `struct pt_regs`: the first five arguments of a function (x86-64 `di`, `si`, `dx`, `cx`, `r8`,
+    /// aarch64 `x0` to `x4`).
+    pub regs_call: [u32; 5],
+    /// `struct pt_regs`: what a function returns (x86-64 `ax`, aarch64 `x0`).
+    pub regs_result: u32,
     /// Which system call numbers hold: [`MACHINE_X86_64`] or [`MACHINE_AARCH64`].
     pub machine: u32,
 }
@@ -91,4 +98,4 @@ pub const MACHINE_X86_64: u32 = 0;
 /// Value of [`Offsets::machine`]: aarch64.
 pub const MACHINE_AARCH64: u32 = 1;
 
-const _: () = assert!(size_of::<Offsets>() == 37 * 4 && align_of::<Offsets>() == 4);
+const _: () = assert!(size_of::<Offsets>() == 44 * 4 && align_of::<Offsets>() == 4);

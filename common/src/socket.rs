@@ -40,6 +40,8 @@ pub enum RecordKind {
     Http2 = 6,
     /// [`crate::http2::Http2EndRecord`].
     Http2End = 7,
+    /// [`crate::tls::TlsRecord`], followed by `captured` bytes of TLS.
+    Tls = 8,
 }
 
 /// Which end of the connection this socket is, judged by the direction of the request.
@@ -77,6 +79,8 @@ pub mod flag {
     /// Of a request: it was received by a read that would have waited for it. The thread had this
     /// one connection to look after at that moment, as no event loop has.
     pub const BLOCKING: u16 = 1 << 9;
+    /// In a request: it came through a TLS library, in clear.
+    pub const TLS: u16 = 1 << 10;
 }
 
 /// Why exchanges ended without a whole response.

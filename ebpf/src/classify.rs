@@ -5,7 +5,7 @@ use hark_common::socket::{AbortReason, SocketRole};
 
 use crate::env::Env;
 use crate::exchange::{RX, Scratch, SocketState, TX, give_up, probing, state_flag, verdict};
-use crate::http1::{flag, phase};
+use crate::http1::{Window, flag, phase};
 use crate::walk::Step;
 
 /// Changes of direction after which an undecided socket is ignored.
@@ -91,7 +91,7 @@ pub fn conclude(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, st
             state.counted(env, Counter::SocketsHttp2);
         }
         Step::NotHttp => {
-            let tls = s.event.at == 0 && s.window[0] == 0x16 && s.window[1] == 3;
+            let tls = s.event.at == 0 && is_tls(&s.window, s.event.end);
             drop_pieces(env, state, s);
             state.tries = state.tries.saturating_add(1);
             if state.verdict == verdict::HTTP1 {
@@ -99,14 +99,35 @@ pub fn conclude(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, st
                     give_up(env, state, s, Counter::LostParse);
                     state.verdict = verdict::IGNORED;
                 }
-            } else if tls && state.flags & state_flag::COUNTED == 0 {
-                ignore(env, state, Counter::SocketsTls);
+            } else if tls {
+                state.verdict = verdict::TLS;
+                state.tries = 0;
+                state.counted(env, Counter::SocketsTls);
             } else if state.turns >= TURNS || state.tries >= TRIES {
                 ignore(env, state, Counter::SocketsOther);
             }
         }
     }
 }
+
+/// Whether bytes begin like a record of TLS 1.0 to 1.3 (RFC 8446 §5.1): one of four types, version
+/// 3.x, a length that is allowed. No text begins so, and no HTTP/2 frame of a length that is
+/// allowed unless agreed on.
+#[inline(always)]
+#[must_use]
+pub const fn is_tls(window: &Window, end: u32) -> bool {
+    let length = (window[3] as u32) << 8 | window[4] as u32;
+    end >= TLS_HEADER
+        && window[0] >= 0x14
+        && window[0] <= 0x17
+        && window[1] == 3
+        && window[2] <= 4
+        && length != 0
+        && length <= (1 << 14) + 2048
+}
+
+/// Bytes of a TLS record's header.
+const TLS_HEADER: u32 = 5;
 
 #[inline(always)]
 fn ignore(env: &mut impl Env, state: &mut SocketState, counter: Counter) {

@@ -39,6 +39,9 @@ pub mod verdict {
     pub const HTTP2: u8 = 4;
     /// No longer HTTP/1 by a 101: a few messages are looked at for HTTP/2, then it is NEVER.
     pub const UPGRADED: u8 = 5;
+    /// TLS: its bytes are never looked at. What a TLS library hands over in clear is followed as if
+    /// it were a socket of its own.
+    pub const TLS: u8 = 6;
 }
 
 /// Whether a direction of a socket that is not HTTP/1 is looked at as HTTP/2.
@@ -278,6 +281,10 @@ pub struct Event {
     pub unreadable_as: u8,
     /// 1: a read that would have waited for the bytes.
     pub blocking: u8,
+    /// 1: the bytes are what a TLS library handed over in clear.
+    pub tls: u8,
+    /// Unused, 0.
+    pub reserved: [u8; 6],
 }
 
 impl Event {
@@ -410,6 +417,9 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     let begun = stream.flags & flag::BEGUN != 0;
     let mut captured = in_window;
     let mut flags = if last { record_flag::HEAD_END } else { 0 };
+    if s.event.tls != 0 {
+        flags |= record_flag::TLS;
+    }
     if offset.wrapping_add(captured) > HEAD_CAPTURE_LIMIT as u32 {
         if !last && offset >= HEAD_CAPTURE_LIMIT as u32 {
             return;

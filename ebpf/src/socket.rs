@@ -34,7 +34,9 @@ mod socket {
         look, read_failed, tcp, tcp_destroyed, tcp_state,
     };
     use hark_ebpf::env::Env;
-    use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, probing, verdict};
+    use hark_ebpf::exchange::{
+        Event, RX, Scratch, SocketState, TX, close, probing, state_flag, verdict,
+    };
     use hark_ebpf::http1::{Found, Stream, Window};
     use hark_ebpf::http2::{Scratch as Http2Scratch, State};
     use hark_ebpf::kernel::{constant, field, probe};
@@ -94,11 +96,14 @@ mod socket {
         sock_socket: 0,
         socket_file: 0,
         socket_sk: 0,
+        file_private_data: 0,
         regs_syscall: 0,
         regs_arg0: 0,
         regs_arg1: 0,
         regs_arg2: 0,
         regs_mode: 0,
+        regs_call: [0; 5],
+        regs_result: 0,
         machine: 0,
     };
     /// A field of [`OFFSETS`]. One at a time: a copy of them all costs more than what is done with it.
@@ -112,6 +117,7 @@ mod socket {
     mod apart;
     mod fexit;
     mod http2;
+    mod tls;
 
     /// The agent's own process id, whose sockets are left out.
     #[unsafe(no_mangle)]
@@ -645,9 +651,13 @@ mod socket {
         // SAFETY: not null, and freed only with the socket, which the caller holds.
         let state = unsafe { &mut *state };
         if ret <= 0 {
-            if state.is_http() {
+            if state.is_http() || state.verdict == verdict::TLS {
                 on_end(sk, ret, direction, family, state, slot);
             }
+            return;
+        }
+        if state.verdict == verdict::TLS {
+            tls::on_ciphertext(sk, (ret, flags), direction, state, slot);
             return;
         }
         let mut walk = Walk {
@@ -726,6 +736,10 @@ mod socket {
         }
         let outcome = walk.step as u32;
         apart::http1_conclude(state, s, outcome);
+        if state.verdict == verdict::TLS {
+            tls::recognised(sk, family, state, s, slot);
+            return false;
+        }
         // A frame begins with a zero, unless it is longer than what is evidence of frames.
         let frames = outcome == Step::NotHttp as u32 && s.window[0] == 0
             || state.probing(direction) != probing::NONE;
@@ -782,10 +796,11 @@ mod socket {
         }
         s.event.direction = direction;
         if family != AF_UNIX {
+            let followed = tls::followed(state, s.event.socket);
             let end = if broken {
-                read_failed(state, -ret as u32)
+                read_failed(followed, -ret as u32)
             } else {
-                end_of_stream(state, false)
+                end_of_stream(followed, false)
             };
             finish(sk, state, s, end);
             return;
@@ -804,9 +819,12 @@ mod socket {
         let end = if broken {
             Some((AbortReason::Broken, -ret as u32))
         } else {
-            end_of_stream(state, gone)
+            end_of_stream(tls::followed(state, s.event.socket), gone)
         };
         finish(sk, state, s, end);
+        if gone && state.verdict == verdict::TLS {
+            tls::forget(s.event.socket);
+        }
         if !gone || peer.is_null() {
             return;
         }
@@ -832,6 +850,7 @@ mod socket {
             verdict::HTTP2 => {
                 http2::on_end(sk, state, (s.event.socket, s.event.now), (reason, errno));
             }
+            verdict::TLS => tls::finish(s, (reason, errno)),
             _ => {}
         }
     }
@@ -907,7 +926,7 @@ mod socket {
             }
             return 0;
         }
-        if !state.is_http() {
+        if !state.is_http() && state.verdict != verdict::TLS {
             return 0;
         }
         // SAFETY: helpers and fields of a BTF pointer.
@@ -919,7 +938,8 @@ mod socket {
                 field(sk, offset!(sock_socket)),
             )
         };
-        let end = tcp_state(state, old, new, errno, socket == 0);
+        let followed = tls::followed(state, s.event.socket);
+        let end = tcp_state(followed, old, new, errno, socket == 0);
         finish(sk, state, s, end);
         0
     }
@@ -938,7 +958,7 @@ mod socket {
         }
         // SAFETY: not null, and freed only with the socket.
         let state = unsafe { &mut *state };
-        if !state.is_http() {
+        if !state.is_http() && state.verdict != verdict::TLS {
             return 0;
         }
         let Some(s) = SCRATCH.get_ptr_mut(slot::DESTROY) else {
@@ -951,8 +971,11 @@ mod socket {
             s.event.now = bpf_ktime_get_ns();
             s.event.socket = bpf_get_socket_cookie(sk);
         }
-        let end = tcp_destroyed(state);
+        let end = tcp_destroyed(tls::followed(state, s.event.socket));
         finish(sk, state, s, end);
+        if state.verdict == verdict::TLS {
+            tls::forget(s.event.socket);
+        }
         0
     }
 

@@ -65,4 +65,23 @@ impl<T> TaskStorage<T> {
         }
         .cast()
     }
+
+    /// The value of `task`; null if it has none.
+    ///
+    /// # Safety
+    ///
+    /// As for [`of`](Self::of).
+    #[inline(always)]
+    pub unsafe fn existing(&'static self, task: *const c_void) -> *mut T {
+        // SAFETY: by the caller; the helper checks the map.
+        unsafe {
+            bpf_task_storage_get(
+                (&raw const *self).cast_mut().cast(),
+                task.cast_mut().cast(),
+                null_mut(),
+                0,
+            )
+        }
+        .cast()
+    }
 }

@@ -9,6 +9,7 @@
 
 pub mod agent;
 pub mod bpf;
+pub mod certificate;
 pub mod cgroup;
 pub mod cpu_group;
 pub mod disk;

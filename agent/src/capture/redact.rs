@@ -85,6 +85,11 @@ impl Redactor {
                 // Nothing in it is worth a secret.
                 out[environ_at..].fill(b'x');
             }
+            // Names of servers are in it.
+            Record::Tls { stream, .. } => {
+                let start = out.len() - stream.len();
+                out[start..].fill(b'x');
+            }
             Record::Response { .. }
             | Record::Abort { .. }
             | Record::RequestBody(_)

@@ -161,6 +161,13 @@ pub static KEYS: &[Key] = &[
                 often served so.",
     },
     Key {
+        name: "capture.tls",
+        kind: Kind::Switch(|config| &mut config.capture.tls),
+        about: "Hear what TLS libraries (OpenSSL, GnuTLS) are given and hand over in clear, by probes \
+                in their functions. With `false`, no probe is attached, and encrypted connections \
+                are only counted.",
+    },
+    Key {
         name: "routes.templates",
         kind: Kind::Templates(|config| &mut config.routes.templates),
         about: "Route templates such as `/orders/{id}` or `/static/{rest*}`; the first that matches \

@@ -94,6 +94,8 @@ pub enum LogFormat {
 pub struct Capture {
     /// `AF_UNIX` streams, beside TCP. Default yes.
     pub unix: bool,
+    /// What TLS libraries hand over in clear. Default yes.
+    pub tls: bool,
 }
 
 /// How `http_route` is made from a path.
@@ -173,7 +175,10 @@ impl Default for Config {
                 level: LogLevel::Info,
                 format: LogFormat::Text,
             },
-            capture: Capture { unix: true },
+            capture: Capture {
+                unix: true,
+                tls: true,
+            },
             routes: Routes {
                 templates: Vec::new(),
                 unmatched: Unmatched::Fold,

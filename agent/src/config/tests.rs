@@ -62,6 +62,7 @@ ring_buffer_bytes: 16MiB
 log: {level: debug, format: json}
 capture:
   unix: false
+  tls: false
 routes:
   templates:
     - /orders/{id}
@@ -102,7 +103,10 @@ limits:
             level: LogLevel::Debug,
             format: LogFormat::Json,
         },
-        capture: Capture { unix: false },
+        capture: Capture {
+            unix: false,
+            tls: false,
+        },
         routes: Routes {
             templates: vec!["/orders/{id}".into(), "/static/{rest*}".into()],
             unmatched: Unmatched::Unset,
@@ -491,6 +495,7 @@ log:
   format: text  # default; HARK_LOG_FORMAT
 capture:
   unix: true  # default; HARK_CAPTURE_UNIX
+  tls: true  # default; HARK_CAPTURE_TLS
 routes:
   templates:  # hark.yaml:2
     - /a/{id}
@@ -530,7 +535,7 @@ proptest! {
             listen: if v6 { ([0, 0, 0, 0, 0, 0, 0, 1], port).into() } else { ([127, 0, 0, 1], port).into() },
             proc_root: root.into(),
             ring_buffer_bytes: ring,
-            capture: Capture { unix },
+            capture: Capture { unix, tls: !unix },
             routes: Routes { templates, unmatched: Unmatched::Unset, max_per_service: count },
             metrics: Metrics { expire_after: Duration::from_secs(seconds), max_series: count },
             ..Config::default()

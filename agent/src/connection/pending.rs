@@ -24,6 +24,8 @@ pub(super) struct Origin {
     pub(super) start_ns: u64,
     /// What links are made from, as far as the request tells it.
     pub(super) trail: Trail,
+    /// It came through a TLS library.
+    pub(super) tls: bool,
 }
 
 /// A request that waits for its end.
@@ -160,6 +162,7 @@ impl Pending {
             peer,
             start_ns,
             trail,
+            tls: _,
         } = self.origin;
         let announced = match body {
             BodyLength::Known(length) if !request_body.open => Some(length),
@@ -182,6 +185,7 @@ impl Pending {
             request_body_bytes: self.body_bytes.or(request_body.counted).or(announced),
             response_body_bytes: 0,
             trail,
+            tls: None,
         })
     }
 }

@@ -18,6 +18,7 @@ use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::OtlpConfig;
 use crate::resources::Resources;
 use crate::resources::cgroups::{Hierarchy, Mount, Mounts};
+use crate::tls::watch::survey;
 
 /// How long the kernel may take to list the sockets of one namespace.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -52,7 +53,8 @@ const CAPABILITIES: [Capability; 6] = [
     Capability {
         name: "CAP_SYS_ADMIN",
         number: 21,
-        lost: "accept queues and open connections of other network namespaces",
+        lost: "accept queues and open connections of other network namespaces; TLS libraries that \
+               are not in the host's own folders",
         required: false,
     },
     Capability {
@@ -75,6 +77,7 @@ pub fn examine(config: &Config) -> Report {
     let mut findings = vec![kernel()];
     findings.extend(capabilities());
     findings.extend(hooks(config));
+    findings.extend(tls(config));
     findings.push(proc_root(&config.proc_root));
     findings.push(tcp_sockets());
     findings.extend(cgroups(&config.proc_root));
@@ -157,7 +160,7 @@ fn hooks(config: &Config) -> Vec<Finding> {
             let socket = SocketPrograms::load(
                 types,
                 config.ring_buffer_bytes,
-                config.capture.unix,
+                &config.capture,
                 std::process::id(),
             );
             socket
@@ -196,6 +199,37 @@ fn hooks(config: &Config) -> Vec<Finding> {
             })
             .collect(),
     }
+}
+
+/// What encrypts on this host, and whether it can be read.
+fn tls(config: &Config) -> Vec<Finding> {
+    const GROUP: &str = "tls";
+    if !config.capture.tls {
+        return vec![Finding::works(
+            GROUP,
+            "libraries",
+            "not read: `capture.tls` is false",
+        )];
+    }
+    survey(&config.proc_root)
+        .into_iter()
+        .map(|found| {
+            let users = format!("in use by {} processes", found.processes);
+            match found.probes {
+                Ok(probes) => {
+                    let detail = format!("{}, {probes} probes; {users}", found.library);
+                    Finding::works(GROUP, found.name, detail)
+                }
+                Err(why) => Finding::broken(
+                    GROUP,
+                    found.name,
+                    State::Degraded,
+                    format!("{}: {why}; {users}", found.library),
+                    "requests inside TLS of these processes; the connections are counted",
+                ),
+            }
+        })
+        .collect()
 }
 
 fn proc_root(root: &Path) -> Finding {

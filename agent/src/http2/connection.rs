@@ -32,6 +32,8 @@ struct Moment {
     direction: usize,
     task: Task,
     now: u64,
+    /// It came through a TLS library.
+    tls: bool,
 }
 
 /// One connection.
@@ -161,6 +163,7 @@ impl Connection {
             direction: at,
             task: record.task,
             now: record.header.time_ns,
+            tls: has(flag::TLS),
         };
         let mut sort = |heard: Heard<'_>| streams.heard(heard, moment, shared, sink);
         readers[at].read(frames, moment.now, &mut sort);
@@ -426,7 +429,11 @@ impl Streams {
             exchanges.dropped(DropReason::PipelineDepth, 1);
             return;
         }
-        let request = fields.with_headers(|headers| parser.fields(role, &fields.pseudo(), headers));
+        let mut request =
+            fields.with_headers(|headers| parser.fields(role, &fields.pseudo(), headers));
+        if moment.tls {
+            request.scheme.get_or_insert_with(|| "https".into());
+        }
         let stream = Stream::new(moment.task, first_ns, request, fields, end_stream);
         sink(stream.begun(id, self.place_of(role)));
         self.under_way.insert(id, stream);

@@ -186,6 +186,7 @@ impl Stream {
             request_body_bytes: self.request_ended.then_some(self.request_bytes),
             response_body_bytes: self.response_bytes,
             trail,
+            tls: None,
         }
     }
 

@@ -17,6 +17,7 @@ pub mod sock_diag;
 pub mod socket;
 pub mod tcp;
 pub mod telemetry;
+pub mod tls;
 
 /// One place in the kernel that hark listens at, and what came of it.
 #[derive(Clone, Debug, PartialEq, Eq)]

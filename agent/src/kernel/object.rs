@@ -6,6 +6,7 @@
 
 pub mod cgroup;
 mod place;
+pub mod probe;
 
 use std::os::fd::AsFd as _;
 

@@ -42,11 +42,14 @@ pub fn from_btf(btf: &Btf) -> Result<Offsets, BtfError> {
         sock_socket: btf.offset_of("sock", "sk_socket")?,
         socket_file: btf.offset_of("socket", "file")?,
         socket_sk: btf.offset_of("socket", "sk")?,
+        file_private_data: btf.offset_of("file", "private_data")?,
         regs_syscall: regs.syscall,
         regs_arg0: regs.args[0],
         regs_arg1: regs.args[1],
         regs_arg2: regs.args[2],
         regs_mode: regs.mode,
+        regs_call: regs.call,
+        regs_result: regs.result,
         machine: regs.machine,
     })
 }
@@ -72,6 +75,8 @@ struct Registers {
     syscall: u32,
     args: [u32; 3],
     mode: u32,
+    call: [u32; 5],
+    result: u32,
     machine: u32,
 }
 
@@ -84,6 +89,8 @@ impl Registers {
                 syscall: regs + 8 * 8,
                 args: [btf.offset_of("pt_regs", "orig_x0")?, regs + 8, regs + 16],
                 mode: btf.offset_of("pt_regs", "user_regs.pstate")?,
+                call: [regs, regs + 8, regs + 16, regs + 24, regs + 32],
+                result: regs,
                 machine: MACHINE_AARCH64,
             });
         }
@@ -92,6 +99,8 @@ impl Registers {
             syscall: reg("orig_ax")?,
             args: [reg("di")?, reg("si")?, reg("dx")?],
             mode: reg("cs")?,
+            call: [reg("di")?, reg("si")?, reg("dx")?, reg("cx")?, reg("r8")?],
+            result: reg("ax")?,
             machine: MACHINE_X86_64,
         })
     }

@@ -1,8 +1,11 @@
 //! The socket object: loaded, attached, and its maps.
 
 use std::net::IpAddr;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::programs::uprobe::UProbeLink;
 use aya::{EbpfLoader, Pod};
 use hark_common::counter::Counter;
 use hark_common::offsets::Offsets;
@@ -10,7 +13,10 @@ use hark_common::socket::{SocketAddress, slot};
 
 use super::Hook;
 use super::btf::Btf;
+use super::object::probe::Probe;
 use super::object::{Object, ObjectError, Types, Wanted, refused};
+use crate::config::Capture;
+use crate::tls::points::{Place, Point};
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_SOCKET_OBJECT"));
@@ -121,9 +127,25 @@ fn falls_back(btf: &Btf) -> bool {
     lacks && helpers().iter().any(|(name, _)| name == "BPF_FUNC_loop")
 }
 
+/// The programs that are attached to functions of TLS libraries: at their entries, and at their
+/// return instructions.
+const TLS_PROBES: [Probe; 2] = [
+    Probe {
+        program: "tls_enter",
+        gives: "HTTP inside TLS",
+    },
+    Probe {
+        program: "tls_return",
+        gives: "HTTP inside TLS",
+    },
+];
+
 /// The socket programs, running. They are detached when this is dropped, or its process ends.
 pub struct SocketPrograms {
-    object: Object,
+    /// Locked for as long as a probe is attached.
+    object: Mutex<Object>,
+    hooks: Vec<Hook>,
+    probes: bool,
     counters: PerCpuArray<MapData, u64>,
     own: HashMap<MapData, Key, u8>,
 }
@@ -142,19 +164,18 @@ unsafe impl Pod for Layout {}
 
 impl SocketPrograms {
     /// Loads and attaches the programs. `ring_bytes` is the size of the ring buffer, rounded up to
-    /// a power of two of pages; `unix` says whether `AF_UNIX` streams are followed beside TCP;
-    /// `own_pid` is left out of what is reported.
+    /// a power of two of pages; `capture` says what is followed beside TCP in plain text; `own_pid` is left out of what is reported.
     ///
     /// Returns the ring buffer beside them, for the one that reads it.
     pub fn load(
         types: &Types,
         ring_bytes: u32,
-        unix: bool,
+        capture: &Capture,
         own_pid: u32,
     ) -> Result<(Self, RingBuf<MapData>), ObjectError> {
         let offsets = Layout(super::offsets::from_btf(&types.btf)?);
         let wake_at = u64::from(ring_bytes).next_power_of_two() / 8;
-        let follow_unix = u32::from(unix);
+        let follow_unix = u32::from(capture.unix);
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&types.aya))
@@ -162,22 +183,27 @@ impl SocketPrograms {
             .override_global("OWN_PID", &own_pid, true)
             .override_global("FOLLOW_UNIX", &follow_unix, true)
             .override_global("WAKE_AT", &wake_at, true)
+            // Storage of tasks, for which aya has no type: the agent does not look into it.
+            .allow_unsupported_maps()
             .map_max_entries("RECORDS", ring_bytes);
         let mut object = if falls_back(&types.btf) {
             let (wanted, exits) = (&WANTED[MESSAGES..], &FALLBACK);
             Object::load_with("socket", OBJECT, wanted, exits, types, &mut loader)?
         } else {
-            for map in ["SCRATCH", "HTTP2_SCRATCH"] {
+            for map in ["SCRATCH", "HTTP2_SCRATCH", "TLS_RECORD"] {
                 loader.map_max_entries(map, slot::TRACEPOINTS);
             }
             Object::load("socket", OBJECT, &WANTED, types, &mut loader)?
         };
+        let probes = capture.tls && object.load_probes(&TLS_PROBES);
         let records = object.map("RECORDS")?;
         Ok((
             Self {
                 counters: object.map("COUNTERS")?,
                 own: object.map("OWN_ENDPOINTS")?,
-                object,
+                hooks: object.hooks.clone(),
+                probes,
+                object: Mutex::new(object),
             },
             records,
         ))
@@ -186,7 +212,32 @@ impl SocketPrograms {
     /// What is attached.
     #[must_use]
     pub fn hooks(&self) -> &[Hook] {
-        &self.object.hooks
+        &self.hooks
+    }
+
+    /// Whether probes can be attached to TLS libraries.
+    #[must_use]
+    pub const fn can_probe(&self) -> bool {
+        self.probes
+    }
+
+    /// Attaches a probe to a TLS library. It is detached when the link is dropped.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses, or the file is gone.
+    pub fn probe(&self, point: &Point, file: &Path) -> Result<UProbeLink, ObjectError> {
+        let [entry, exit] = &TLS_PROBES;
+        let probe = match point.place {
+            Place::Entry => entry,
+            Place::Return => exit,
+        };
+        self.object()
+            .attach_probe(probe.program, file, point.offset, point.cookie)
+    }
+
+    fn object(&self) -> MutexGuard<'_, Object> {
+        self.object.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Value of a counter on each CPU.
@@ -218,7 +269,7 @@ impl SocketPrograms {
     /// The kernel's figures of each program.
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, super::info::ProgramFigures)> {
-        self.object.figures()
+        self.object().figures()
     }
 
     /// Leaves out every connection to this endpoint of the agent's own, in the agent's network

@@ -47,6 +47,15 @@ const HTTP2_LOST: [(&str, Counter); 4] = [
     ("too_many_frames", Counter::Http2LostTooMany),
 ];
 
+/// Why what a call of a TLS library moved was not followed: the label `reason`, and the counter.
+const TLS_UNREAD: [(&str, Counter); 5] = [
+    ("no_socket", Counter::TlsUntied),
+    ("entry_unseen", Counter::TlsUnentered),
+    ("return_unseen", Counter::TlsUnreturned),
+    ("no_memory", Counter::TlsBusy),
+    ("table_full", Counter::TlsTableFull),
+];
+
 /// Where the counters are read: the kernel, or what plays it.
 pub trait Source: Send + Sync + 'static {
     /// The sum of a counter over all CPUs.
@@ -245,6 +254,15 @@ impl<S: Source> Collector for KernelCollector<S> {
             Counter::StorageFailed,
         )?;
         self.http2(encoder)?;
+        Self::family(
+            encoder,
+            (
+                "hark_tls_calls_unread",
+                "Calls of TLS libraries whose data was not followed, by reason.",
+            ),
+            "reason",
+            TLS_UNREAD.iter().map(read),
+        )?;
         Self::family(
             encoder,
             (

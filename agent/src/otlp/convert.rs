@@ -194,6 +194,10 @@ fn connection(exchange: &Exchange, attributes: &mut Attributes) {
         }
         Endpoint::Unix => attributes.text("network.transport", "unix"),
     }
+    if let Some(hello) = &exchange.tls {
+        attributes.optional("tls.client.server_name", hello.server_name.as_deref());
+        attributes.optional("hark.tls.offered_protocols", hello.protocols.as_deref());
+    }
     if exchange.role == Role::Server {
         match (&request.client_address, exchange.peer.ip()) {
             (Some(client), _) => attributes.text("client.address", client),

@@ -8,6 +8,7 @@ use hark_common::socket::{
     ProcessKey, ProcessRecord, RecordHeader, RecordKind, RequestBodyRecord, RequestRecord,
     ResponseRecord, SocketAddress, SocketRole, Task,
 };
+use hark_common::tls::{HELLO_LIMIT, TlsRecord};
 
 use super::{DecodeError, Record};
 use crate::exchange::{Endpoint, Role};
@@ -33,6 +34,7 @@ pub fn decode(bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
         RecordKind::RequestBody => request_body(header, bytes),
         RecordKind::Http2 => http2(header, bytes),
         RecordKind::Http2End => http2_end(header, bytes),
+        RecordKind::Tls => tls(header, bytes),
     }
 }
 
@@ -207,6 +209,27 @@ fn http2_end(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeErr
     })
 }
 
+fn tls(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeError> {
+    let mut fields = after_header(bytes)?;
+    let record = TlsRecord {
+        header,
+        task: task(&mut fields)?,
+        local: address(&mut fields)?,
+        peer: address(&mut fields)?,
+        captured: fields.u32()?,
+        library: fields.u8()?,
+        sent: fields.u8()?,
+        reserved: fields.u16()?,
+    };
+    limit(u64::from(record.captured), HELLO_LIMIT)?;
+    Ok(Record::Tls {
+        local: endpoint(&record.local)?,
+        peer: endpoint(&record.peer)?,
+        record,
+        stream: fields.rest(record.captured)?,
+    })
+}
+
 fn header(fields: &mut Fields<'_>) -> Result<RecordHeader, DecodeError> {
     Ok(RecordHeader {
         kind: fields.u32()?,
@@ -247,6 +270,7 @@ fn kind(value: u32) -> Result<RecordKind, DecodeError> {
     const REQUEST_BODY: u32 = RecordKind::RequestBody as u32;
     const HTTP2: u32 = RecordKind::Http2 as u32;
     const HTTP2_END: u32 = RecordKind::Http2End as u32;
+    const TLS: u32 = RecordKind::Tls as u32;
     match value {
         REQUEST => Ok(RecordKind::Request),
         RESPONSE => Ok(RecordKind::Response),
@@ -255,6 +279,7 @@ fn kind(value: u32) -> Result<RecordKind, DecodeError> {
         REQUEST_BODY => Ok(RecordKind::RequestBody),
         HTTP2 => Ok(RecordKind::Http2),
         HTTP2_END => Ok(RecordKind::Http2End),
+        TLS => Ok(RecordKind::Tls),
         unknown => Err(DecodeError::Kind(unknown)),
     }
 }

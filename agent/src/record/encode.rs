@@ -106,6 +106,16 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
             put(out, [*direction as u8, role.map_or(0, raw_role)]);
             out.extend_from_slice(frames);
         }
+        Record::Tls { record, stream, .. } => {
+            put_header(out, RecordKind::Tls, &record.header);
+            put_task(out, &record.task);
+            put_address(out, &record.local);
+            put_address(out, &record.peer);
+            put(out, length(stream).to_ne_bytes());
+            put(out, [record.library, record.sent]);
+            put(out, record.reserved.to_ne_bytes());
+            out.extend_from_slice(stream);
+        }
         Record::Http2End {
             role,
             reason,

@@ -8,6 +8,7 @@ use hark_common::socket::{
     ProcessKey, ProcessRecord, RecordHeader, RequestBodyRecord, RequestRecord, ResponseRecord,
     SocketAddress, Task,
 };
+use hark_common::tls::{HELLO_LIMIT, TlsRecord};
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -169,6 +170,36 @@ fn http2_end() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
         })
 }
 
+fn tls() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
+    (
+        any::<(u64, u64, u8, u8)>(),
+        task(),
+        address(),
+        address(),
+        vec(any::<u8>(), 0..=HELLO_LIMIT),
+    )
+        .prop_map(|(numbers, task, local, peer, stream)| {
+            let (time_ns, socket, library, sent) = numbers;
+            let record = TlsRecord {
+                header: header(8, size_of::<TlsRecord>() + stream.len(), time_ns, socket),
+                task,
+                local,
+                peer,
+                captured: u32::try_from(stream.len()).unwrap(),
+                library,
+                sent,
+                reserved: 0,
+            };
+            let record = Record::Tls {
+                local: endpoint(&local),
+                peer: endpoint(&peer),
+                record,
+                stream: &[],
+            };
+            (record, stream)
+        })
+}
+
 /// A record and the bytes that follow it, with every integer field set as the kernel side sets it.
 fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
     let request = (
@@ -309,7 +340,8 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
         process,
         body,
         http2(),
-        http2_end()
+        http2_end(),
+        tls()
     ]
 }
 
@@ -362,6 +394,17 @@ fn with<'a>(record: Record<'_>, bytes: &'a [u8]) -> Record<'a> {
             peer,
             record,
             frames: bytes,
+        },
+        Record::Tls {
+            local,
+            peer,
+            record,
+            ..
+        } => Record::Tls {
+            local,
+            peer,
+            record,
+            stream: bytes,
         },
         Record::Http2End {
             role,

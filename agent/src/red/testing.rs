@@ -52,5 +52,6 @@ pub(crate) fn exchange(role: Role) -> Exchange {
         request_body_bytes: Some(0),
         response_body_bytes: 600,
         trail: Trail::default(),
+        tls: None,
     }
 }

@@ -122,6 +122,16 @@ const LABELS: &[Label] = &[
          that look like identifiers; `other` past `routes.max_per_service`.",
     ),
     open("collector", "The group of metrics."),
+    open(
+        "library",
+        "The TLS library: `openssl` (and its forks), `gnutls`; where the connection is not read, by what is \
+         known of the process: `go`, `java`, `nss`, …, `unknown`.",
+    ),
+    open(
+        "readable",
+        "`true`: hark reads what the library hands over in clear; `false`: nothing was read within five \
+         seconds.",
+    ),
     closed("limit", "The limit that was reached."),
     open("network_protocol_version", "Version of HTTP."),
     closed("outcome", "How the lookup ended."),
@@ -246,6 +256,9 @@ fn itself() -> BTreeMap<String, Family> {
     kernel::register(&Arc::new(Silent), telemetry.registry_mut());
     let families = families(&telemetry);
     runtime.block_on(exporter.shutdown(Duration::from_secs(1)));
+    let mut families = families;
+    // Described with its labels, in a part of its own.
+    families.remove(&crate::tls::connections::CONNECTIONS.stored_name());
     families
 }
 
@@ -356,6 +369,12 @@ fn page() -> String {
         parts.push((title, about_resource(title), declared(families)));
     }
     parts.extend([
+        (
+            "TLS",
+            "Encrypted connections, and how much of them is a blind spot. Each end on this host counts. What \
+             is read is among\nthe requests, with `url_scheme=\"https\"`.",
+            declared(&[&crate::tls::connections::CONNECTIONS]),
+        ),
         (
             "Collectors",
             "Resources are collected at the scrape, each group by itself and for a second at most. A \

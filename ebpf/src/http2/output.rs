@@ -55,6 +55,9 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
         flags |= record_flag::RESYNC;
     }
     flow.flags &= !flag::RESYNC;
+    if s.event.tls != 0 {
+        flags |= record_flag::TLS;
+    }
     if s.event.described == 0 {
         s.event.described = 1;
         env.describe(&mut s.record.task, &mut flow.introduced);

@@ -31,7 +31,7 @@ pub(super) fn on_end(
 }
 
 #[inline(never)]
-extern "C" fn step_http2(_index: u64, walk: *mut Walk) -> i64 {
+pub(super) extern "C" fn step_http2(_index: u64, walk: *mut Walk) -> i64 {
     // SAFETY: `walk` points to the program's stack, and holds pointers to map values that stay
     // valid for the program's run.
     unsafe {

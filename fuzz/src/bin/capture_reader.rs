@@ -35,6 +35,7 @@ libfuzzer_sys::fuzz_target!(|file: &[u8]| {
         let fixed = match &record {
             Record::Request { head, .. } => written.len() - head.len(),
             Record::Process { args, environ, .. } => written.len() - args.len() - environ.len(),
+            Record::Tls { stream, .. } => written.len() - stream.len(),
             Record::Response { .. }
             | Record::Abort { .. }
             | Record::RequestBody(_)

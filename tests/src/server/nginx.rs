@@ -25,6 +25,8 @@ pub struct Nginx {
     pub unix: Option<std::path::PathBuf>,
     /// A server behind `/tcp/`, with kept-alive connections.
     pub tcp: Option<SocketAddr>,
+    /// Certificate and key: it speaks TLS, HTTP/1.1 and HTTP/2.
+    pub tls: Option<(std::path::PathBuf, std::path::PathBuf)>,
 }
 
 impl Nginx {
@@ -85,6 +87,16 @@ impl Nginx {
         };
         let mut upstreams = String::new();
         let mut locations = String::new();
+        let mut tls = String::new();
+        let mut tls_on = "";
+        if let Some((certificate, key)) = &self.tls {
+            tls_on = "ssl http2";
+            tls = format!(
+                "ssl_certificate {}; ssl_certificate_key {};",
+                certificate.display(),
+                key.display()
+            );
+        }
         let proxy = "proxy_http_version 1.1; proxy_set_header Connection \"\";";
         if let Some(socket) = &self.unix {
             let socket = socket.display();
@@ -107,7 +119,7 @@ impl Nginx {
              scgi_temp_path {root}/scgi; default_type text/plain;\n\
              {upstreams}\
              server {{\n\
-             listen {address} backlog=4096; server_name _;\n\
+             listen {address} {tls_on} backlog=4096; server_name _; {tls}\n\
              location / {{ root {root}/html; }}\n\
              location = /ok {{ return 200 \"ok\\n\"; }}\n\
              location = /created {{ return 201 \"made\\n\"; }}\n\

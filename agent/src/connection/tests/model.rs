@@ -194,6 +194,7 @@ impl Model {
                 request_body_bytes: Some(body),
                 response_body_bytes: 0,
                 trail: Trail::default(),
+                tls: None,
             }),
             sent: 0,
             line: line.len(),

@@ -43,6 +43,7 @@ fn answered(index: u32, status: u16) -> Exchange {
         request_body_bytes: Some(0),
         response_body_bytes: 10 + u64::from(index),
         trail: Trail::default(),
+        tls: None,
     }
 }
 

@@ -81,6 +81,7 @@ fn exchange(role: Role) -> Exchange {
         request_body_bytes: None,
         response_body_bytes: 12,
         trail: Trail::default(),
+        tls: None,
     }
 }
 
