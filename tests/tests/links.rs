@@ -123,9 +123,8 @@ fn run(case: &str, relay: Relay, headers: bool, through: Option<&str>) -> Result
     let proxy = match through {
         Some(_) => Some(
             Nginx {
-                workers: 0,
-                unix: None,
                 tcp: Some(asker.tcp()),
+                ..Nginx::default()
             }
             .start("links-nginx")?,
         ),
@@ -280,9 +279,8 @@ fn a_proxy_over_a_unix_socket() {
         panic!("it listens on a unix socket");
     };
     let proxy = Nginx {
-        workers: 0,
         unix: Some(socket.clone()),
-        tcp: None,
+        ..Nginx::default()
     };
     let proxy = need!(proxy.start("links-nginx"));
     let agent = start(&receiver);
