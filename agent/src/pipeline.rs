@@ -6,18 +6,19 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, monotonic_ns};
 use crate::config::Config;
 use crate::connection::{Connections, Counters, Event};
 use crate::exchange::{Exchange, Protocol};
 use crate::http1::HeadParser;
 use crate::http2;
 use crate::identity::{Identities, Remains, Service};
-use crate::otlp::Exporter;
-use crate::otlp::traceparent;
+use crate::otlp::{Exporter, Span, traceparent};
 use crate::record::{Record, decode};
 use crate::red::Red;
+use crate::request_log::RequestLog;
 use crate::route::{RouteError, Router};
+use crate::service_graph::{Heard, ServiceGraph};
 use crate::telemetry::Telemetry;
 
 /// Who else wants to see each exchange: `hark replay` prints them.
@@ -36,7 +37,9 @@ struct Outputs {
     identities: Arc<Mutex<Identities>>,
     router: Router,
     red: Red,
+    graph: Option<ServiceGraph>,
     exporter: Option<Exporter>,
+    request_log: Option<RequestLog>,
     clock: Clock,
     observer: Option<Observer>,
 }
@@ -63,6 +66,13 @@ impl Pipeline {
         identities.register(telemetry.registry_mut());
         if let Some(exporter) = &exporter {
             exporter.register(telemetry.registry_mut());
+            // Of spans that the collector has: what an exemplar names is there to be found.
+            let red = red.clone();
+            exporter.on_exported(move |spans| red.exemplars(spans));
+        }
+        let graph = ServiceGraph::new(&config.service_graph, &config.metrics);
+        if let Some(graph) = &graph {
+            graph.register(telemetry);
         }
         let http2_counters = http2::Counters::new();
         http2_counters.register(telemetry.registry_mut());
@@ -83,7 +93,9 @@ impl Pipeline {
                 identities: Arc::new(Mutex::new(identities)),
                 router,
                 red,
+                graph,
                 exporter,
+                request_log: None,
                 clock,
                 observer: None,
             },
@@ -93,6 +105,12 @@ impl Pipeline {
     /// Shows each exchange to `observer` as well.
     pub fn observe_with(&mut self, observer: Observer) {
         self.outputs.observer = Some(observer);
+    }
+
+    /// Writes each exchange that the log wants to it.
+    pub fn log_to(&mut self, log: RequestLog, telemetry: &mut Telemetry) {
+        log.register(telemetry.registry_mut());
+        self.outputs.request_log = Some(log);
     }
 
     /// Takes in one record as the kernel sent it.
@@ -106,6 +124,7 @@ impl Pipeline {
             }
         };
         let outputs = &mut self.outputs;
+        outputs.heard(&record);
         let sink = &mut |event: Event<'_>| outputs.event(event);
         match record {
             Record::Request { .. }
@@ -150,13 +169,20 @@ impl Pipeline {
 
     /// To be called after each drain: takes the time.
     pub fn drained(&mut self) {
-        self.outputs.clock.sample();
+        let outputs = &mut self.outputs;
+        outputs.clock.sample();
+        if let Some(graph) = &mut outputs.graph {
+            graph.settle(monotonic_ns());
+        }
     }
 
     /// To be called about once a second: lets go what belongs to processes that are gone.
     pub fn sweep(&mut self, now: Instant) {
         self.outputs.identities().sweep();
         self.outputs.red.expire(now);
+        if let Some(graph) = &mut self.outputs.graph {
+            graph.expire(now);
+        }
     }
 
     /// The end: what is under way is dropped and counted.
@@ -165,15 +191,68 @@ impl Pipeline {
         let sink = &mut |event: Event<'_>| outputs.event(event);
         self.connections.finish(sink);
         self.http2.finish(sink);
+        if let Some(graph) = &mut self.outputs.graph {
+            graph.settle(u64::MAX);
+        }
     }
 }
 
 impl Outputs {
     /// Hardly ever waited for: the resources look a process up once.
     fn identities(&self) -> MutexGuard<'_, Identities> {
-        self.identities
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.identities)
+    }
+
+    /// Who is at which end of which connection.
+    fn heard(&mut self, record: &Record<'_>) {
+        if self.graph.is_none() {
+            return;
+        }
+        let (role, local, peer, header, task, netns) = match record {
+            Record::Request {
+                role,
+                local,
+                peer,
+                record,
+                ..
+            } => (
+                Some(*role),
+                local,
+                peer,
+                &record.header,
+                &record.task,
+                record.local.netns,
+            ),
+            Record::Http2 {
+                role,
+                local,
+                peer,
+                record,
+                ..
+            } => (
+                *role,
+                local,
+                peer,
+                &record.header,
+                &record.task,
+                record.local.netns,
+            ),
+            _ => return,
+        };
+        let Some(role) = role else { return };
+        let heard = Heard {
+            role,
+            local: *local,
+            peer: *peer,
+            netns,
+            socket: header.socket,
+            process: task.process,
+            time_ns: header.time_ns,
+        };
+        let identities = &self.identities;
+        if let Some(graph) = &mut self.graph {
+            graph.heard(&heard, || lock(identities).resolve(task));
+        }
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -230,11 +309,29 @@ impl Outputs {
         };
         let route = route.as_deref();
         self.red.observe(exchange, &service, route);
-        if let Some(exporter) = &self.exporter {
-            exporter.offer(exchange, &service, route, &self.clock);
+        if let Some(graph) = &mut self.graph {
+            graph.ended(exchange, &service);
+        }
+        if self.exporter.is_some() || self.request_log.is_some() {
+            let span = Span::new(exchange, &service, route, &self.clock);
+            self.decided(span, true);
         }
         if let Some(observer) = &mut self.observer {
             observer(exchange, &service, route, &self.clock);
         }
     }
+
+    /// It is settled whether the span of an exchange is kept.
+    fn decided(&mut self, span: Span, kept: bool) {
+        if let Some(log) = &mut self.request_log {
+            log.offer(&span, kept);
+        }
+        if let Some(exporter) = self.exporter.as_ref().filter(|_| kept) {
+            exporter.export(span);
+        }
+    }
+}
+
+fn lock(identities: &Mutex<Identities>) -> MutexGuard<'_, Identities> {
+    identities.lock().unwrap_or_else(PoisonError::into_inner)
 }

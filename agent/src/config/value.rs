@@ -43,7 +43,11 @@ impl Key {
                 *field(config) = templates(items)?;
                 return Ok(());
             }
-            (Kind::Templates(_), Raw::Text(_)) => {
+            (Kind::List { field, problem, .. }, Raw::List(items)) => {
+                *field(config) = list(items, *problem)?;
+                return Ok(());
+            }
+            (Kind::Templates(_) | Kind::List { .. }, Raw::Text(_)) => {
                 return Err(
                     "this is a list; write each item on a line of its own that begins with `- `"
                         .to_owned()
@@ -71,7 +75,9 @@ impl Key {
             Kind::Size { field, .. } => format_size(u64::from(*field(config))),
             Kind::Duration { field, .. } => format_duration(*field(config)),
             Kind::Choice { get, .. } => get(config).to_owned(),
-            Kind::Templates(field) => return Raw::List(field(config).clone()),
+            Kind::Templates(field) | Kind::List { field, .. } => {
+                return Raw::List(field(config).clone());
+            }
         })
     }
 
@@ -103,6 +109,7 @@ impl Key {
                 words.join(", ")
             }
             Kind::Templates(_) => "a list of path templates".into(),
+            Kind::List { items, .. } => (*items).into(),
         }
     }
 }
@@ -190,9 +197,34 @@ fn set_scalar(kind: &Kind, config: &mut Config, text: &str) -> Result<(), String
             }
             set(config, text);
         }
-        Kind::Templates(_) => return Err("is not a list".into()),
+        Kind::Templates(_) | Kind::List { .. } => return Err("is not a list".into()),
     }
     Ok(())
+}
+
+/// The longest list of other items, and the longest item in bytes.
+const ITEMS: usize = 10_000;
+const ITEM_BYTES: usize = 1_024;
+
+/// Checks the items of a list, one by one.
+fn list(items: &[String], problem: fn(&str) -> Option<String>) -> Result<Vec<String>, Refused> {
+    if items.len() > ITEMS {
+        return Err(format!("there are more than {ITEMS} items").into());
+    }
+    for (index, item) in items.iter().enumerate() {
+        let problem = if item.len() > ITEM_BYTES {
+            Some(format!("is longer than {ITEM_BYTES} bytes"))
+        } else {
+            problem(item)
+        };
+        if let Some(problem) = problem {
+            return Err(Refused {
+                item: Some(index),
+                reason: format!("`{}` {problem}", quote(item)),
+            });
+        }
+    }
+    Ok(items.to_vec())
 }
 
 /// Checks route templates: a path of literal segments and `{name}`, the last perhaps `{name*}`.

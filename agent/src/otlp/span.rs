@@ -22,18 +22,18 @@ const IS_REMOTE: u32 = 0x200;
 
 /// A span that waits for export.
 #[derive(Clone, Debug)]
-pub(super) struct Span {
-    pub(super) exchange: Exchange,
-    pub(super) service: Arc<Service>,
-    pub(super) route: Option<Box<str>>,
-    pub(super) trace_id: [u8; 16],
-    pub(super) span_id: [u8; 8],
+pub struct Span {
+    pub(crate) exchange: Exchange,
+    pub(crate) service: Arc<Service>,
+    pub(crate) route: Option<Box<str>>,
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
     /// Flags as OTLP has them: the W3C flags in the low eight bits.
-    pub(super) flags: u32,
+    pub(crate) flags: u32,
     /// ns since 1970-01-01 UTC.
-    pub(super) start_unix_ns: u64,
+    pub(crate) start_unix_ns: u64,
     /// ns since 1970-01-01 UTC.
-    pub(super) end_unix_ns: u64,
+    pub(crate) end_unix_ns: u64,
 }
 
 impl Span {
@@ -42,7 +42,8 @@ impl Span {
     /// The flags of a trace that is continued are copied as they came (W3C Trace Context level 2
     /// asks so for the random flag). The parent of a server's span is in the process that sent the
     /// request; that of a client's span is in the client itself, which wrote the header.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         exchange: &Exchange,
         service: &Arc<Service>,
         route: Option<&str>,
@@ -71,8 +72,25 @@ impl Span {
         }
     }
 
+    /// The route, if this is a server's span: a client's has none.
+    pub(crate) fn server_route(&self) -> Option<&str> {
+        self.route
+            .as_deref()
+            .filter(|_| self.exchange.role == Role::Server)
+    }
+
+    /// The duration in seconds.
+    pub(crate) fn duration_s(&self) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a duration needs no more than 53 bits of nanoseconds"
+        )]
+        let nanos = self.exchange.duration_ns() as f64;
+        nanos / 1e9
+    }
+
     /// About how much memory the span holds, in bytes. The service is shared and not counted.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let request = &self.exchange.request;
         let texts = [
             Some(&request.path),
