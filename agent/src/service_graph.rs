@@ -36,6 +36,7 @@ use crate::red::services::ServiceId;
 use crate::telemetry::Telemetry;
 use edges::{Edges, End, Name};
 use ends::{Ends, Pair};
+#[cfg(test)]
 pub(crate) use expose::families;
 use metrics::GraphMetrics;
 

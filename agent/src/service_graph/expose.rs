@@ -59,6 +59,7 @@ const CLIENT: Family = seconds(
 );
 
 /// All families, for the reference.
+#[cfg(test)]
 pub(crate) const fn families() -> [&'static Family; 4] {
     [&TOTAL, &FAILED, &SERVER, &CLIENT]
 }
