@@ -7,19 +7,20 @@
 //! turns, go through the agent's own pipeline. The spans are offered to an exporter whose collector
 //! is absent, so that its queue is full and each span is made and then dropped: a span that is
 //! sampled out. Prints one JSON object: ns of CPU time per exchange of each round, without and with
-//! the exporter. It fails if not every exchange has reached the histograms, or not every span was
+//! the exporter, and with the request log of every exchange (to `/dev/null`) beside it. It fails if not every exchange has reached the histograms, or not every span was
 //! offered.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, TcpListener};
 
 use hark::clock::Clock;
-use hark::config::Config;
+use hark::config::{Config, LogOutput, Which};
 use hark::exchange::{Endpoint, Role};
 use hark::otlp::config::Protocol;
 use hark::otlp::{Exporter, OtlpConfig};
 use hark::pipeline::Pipeline;
 use hark::record::{Record, encode};
+use hark::request_log::RequestLog;
 use hark::telemetry::Telemetry;
 use hark::telemetry::page::Format;
 use hark_common::socket::{ProcessKey, RequestRecord, ResponseRecord, SocketAddress, Task, flag};
@@ -46,7 +47,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let without = measure(&bytes, &starts, exchanges, rounds, None)?;
+    let without = measure(&bytes, &starts, exchanges, rounds, None, None)?;
     // A port of ours that nobody listens on: connections are refused, not left waiting.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
@@ -54,8 +55,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let endpoint = format!("http://127.0.0.1:{port}/v1/traces").parse()?;
     let config = OtlpConfig::new(Protocol::HttpProtobuf, endpoint);
     let exporter = Exporter::start(config, runtime.handle())?;
-    let with = measure(&bytes, &starts, exchanges, rounds, Some(exporter.clone()))?;
-    let offered = u64::from(exchanges) * u64::from(rounds);
+    let own = Some(exporter.clone());
+    let with = measure(&bytes, &starts, exchanges, rounds, own, None)?;
+    let own = Some(exporter.clone());
+    let everything = measure(&bytes, &starts, exchanges, rounds, own, log()?)?;
+    let offered = 2 * u64::from(exchanges) * u64::from(rounds);
     if exporter.offered() != offered {
         return Err(format!("{} spans offered, not {offered}", exporter.offered()).into());
     }
@@ -63,9 +67,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         "exchanges": exchanges,
         "to_histogram_ns": without,
         "to_histogram_and_span_ns": with,
+        "everything_ns": everything,
     });
     println!("{figures}");
     Ok(())
+}
+
+/// A log of every exchange whose lines cost nothing once they are made.
+fn log() -> Result<Option<RequestLog>, Box<dyn Error>> {
+    let mut config = Config::default().request_log;
+    config.output = LogOutput::File;
+    config.path = "/dev/null".into();
+    config.which = Which::All;
+    config.max_per_second = 1_000_000_000;
+    Ok(RequestLog::start(&config, None)?)
 }
 
 /// ns of CPU time per exchange, of each round.
@@ -75,9 +90,13 @@ fn measure(
     exchanges: u32,
     rounds: u32,
     exporter: Option<Exporter>,
+    log: Option<RequestLog>,
 ) -> Result<Vec<f64>, Box<dyn Error>> {
     let mut telemetry = Telemetry::new();
     let mut pipeline = Pipeline::new(&Config::default(), Clock::new(), exporter, &mut telemetry)?;
+    if let Some(log) = log {
+        pipeline.log_to(log, &mut telemetry);
+    }
     let mut times = Vec::new();
     for _ in 0..rounds {
         let start = cpu_ns();
@@ -129,11 +148,16 @@ fn records(exchanges: u32) -> (Vec<u8>, Vec<usize>) {
             "GET /orders/{} HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n\r\n",
             number % 100
         );
+        // A client each.
+        let peer = SocketAddress {
+            port: 10_000 + u16::try_from(number % CONNECTIONS).unwrap_or(0),
+            ..LOOPBACK
+        };
         let mut request = RequestRecord {
             first_ns: now,
             task,
             local: LOOPBACK,
-            peer: LOOPBACK,
+            peer,
             index,
             flags: flag::HEAD_END,
             ..RequestRecord::default()

@@ -134,6 +134,14 @@ impl Default for Clock {
     }
 }
 
+/// `CLOCK_MONOTONIC` now, ns: the time that the kernel's records carry.
+#[must_use]
+pub fn monotonic_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::Monotonic))
+        .max(0)
+        .unsigned_abs()
+}
+
 /// Nanoseconds of a clock, saturating in the year 2262.
 fn nanoseconds(time: Timespec) -> i64 {
     time.tv_sec

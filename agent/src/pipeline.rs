@@ -13,11 +13,12 @@ use crate::exchange::{Exchange, Protocol};
 use crate::http1::HeadParser;
 use crate::http2;
 use crate::identity::{Identities, Remains, Service};
-use crate::otlp::Exporter;
-use crate::otlp::span::Span;
+use crate::otlp::{Exporter, Span};
 use crate::record::{Record, decode};
 use crate::red::Red;
+use crate::request_log::RequestLog;
 use crate::route::{RouteError, Router};
+use crate::service_graph::{Heard, ServiceGraph};
 use crate::telemetry::Telemetry;
 use crate::tls::connections as tls;
 use crate::tls::hello::Hellos;
@@ -42,7 +43,9 @@ struct Outputs {
     router: Router,
     red: Red,
     traces: Traces,
+    graph: Option<ServiceGraph>,
     exporter: Option<Exporter>,
+    request_log: Option<RequestLog>,
     clock: Clock,
     observer: Option<Observer>,
     hellos: Hellos,
@@ -70,6 +73,13 @@ impl Pipeline {
         identities.register(telemetry.registry_mut());
         if let Some(exporter) = &exporter {
             exporter.register(telemetry.registry_mut());
+            // Of spans that the collector has: what an exemplar names is there to be found.
+            let red = red.clone();
+            exporter.on_exported(move |spans| red.exemplars(spans));
+        }
+        let graph = ServiceGraph::new(&config.service_graph, &config.metrics);
+        if let Some(graph) = &graph {
+            graph.register(telemetry);
         }
         let traces = Traces::new(config);
         traces.register(telemetry);
@@ -96,7 +106,9 @@ impl Pipeline {
                 router,
                 red,
                 traces,
+                graph,
                 exporter,
+                request_log: None,
                 clock,
                 observer: None,
                 hellos: Hellos::default(),
@@ -114,6 +126,12 @@ impl Pipeline {
         self.tls.watch_with(eye);
     }
 
+    /// Writes each exchange that the log wants to it.
+    pub fn log_to(&mut self, log: RequestLog, telemetry: &mut Telemetry) {
+        log.register(telemetry.registry_mut());
+        self.outputs.request_log = Some(log);
+    }
+
     /// Takes in one record as the kernel sent it.
     pub fn record(&mut self, bytes: &[u8]) {
         let record = match decode(bytes) {
@@ -125,6 +143,7 @@ impl Pipeline {
             }
         };
         let outputs = &mut self.outputs;
+        outputs.heard(&record);
         let sink = &mut |event: Event<'_>| outputs.event(event);
         match record {
             Record::Request { .. }
@@ -184,6 +203,9 @@ impl Pipeline {
         self.outputs.identities().sweep();
         self.outputs.red.expire(now);
         self.tls.sweep(now);
+        if let Some(graph) = &mut self.outputs.graph {
+            graph.expire(now);
+        }
     }
 
     /// The end: what is under way is dropped and counted.
@@ -200,9 +222,59 @@ impl Pipeline {
 impl Outputs {
     /// Hardly ever waited for: the resources look a process up once.
     fn identities(&self) -> MutexGuard<'_, Identities> {
-        self.identities
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        lock(&self.identities)
+    }
+
+    /// Who is at which end of which connection.
+    fn heard(&mut self, record: &Record<'_>) {
+        if self.graph.is_none() {
+            return;
+        }
+        let (role, local, peer, header, task, netns) = match record {
+            Record::Request {
+                role,
+                local,
+                peer,
+                record,
+                ..
+            } => (
+                Some(*role),
+                local,
+                peer,
+                &record.header,
+                &record.task,
+                record.local.netns,
+            ),
+            Record::Http2 {
+                role,
+                local,
+                peer,
+                record,
+                ..
+            } => (
+                *role,
+                local,
+                peer,
+                &record.header,
+                &record.task,
+                record.local.netns,
+            ),
+            _ => return,
+        };
+        let Some(role) = role else { return };
+        let heard = Heard {
+            role,
+            local: *local,
+            peer: *peer,
+            netns,
+            socket: header.socket,
+            process: task.process,
+            time_ns: header.time_ns,
+        };
+        let identities = &self.identities;
+        if let Some(graph) = &mut self.graph {
+            graph.heard(&heard, || lock(identities).resolve(task));
+        }
     }
 
     fn event(&mut self, event: Event<'_>) {
@@ -266,6 +338,9 @@ impl Outputs {
                 .route(&service, &request.path, request.path_truncated),
         };
         self.red.observe(&exchange, &service, route.as_deref());
+        if let Some(graph) = &mut self.graph {
+            graph.ended(&exchange, &service);
+        }
         if let Some(observer) = &mut self.observer {
             observer(&exchange, &service, route.as_deref(), &self.clock);
         }
@@ -274,11 +349,17 @@ impl Outputs {
     }
 
     fn tick(&mut self, now_ns: u64) {
+        if let Some(graph) = &mut self.graph {
+            graph.settle(now_ns);
+        }
         self.traces.tick(now_ns);
         self.hand_on();
     }
 
     fn finish(&mut self) {
+        if let Some(graph) = &mut self.graph {
+            graph.settle(u64::MAX);
+        }
         self.traces.finish();
         self.hand_on();
     }
@@ -290,10 +371,17 @@ impl Outputs {
         }
     }
 
-    /// A span's fate is known. Called once for each exchange that has ended.
+    /// It is settled whether the span of an exchange is kept. Called once for each that has ended.
     fn decided(&mut self, span: Span, kept: bool) {
-        if kept && let Some(exporter) = &self.exporter {
+        if let Some(log) = &mut self.request_log {
+            log.offer(&span, kept);
+        }
+        if let Some(exporter) = self.exporter.as_ref().filter(|_| kept) {
             exporter.export(span);
         }
     }
+}
+
+fn lock(identities: &Mutex<Identities>) -> MutexGuard<'_, Identities> {
+    identities.lock().unwrap_or_else(PoisonError::into_inner)
 }

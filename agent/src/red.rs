@@ -16,10 +16,15 @@
 //! response body size), each of calls one. Past `max_series` what is new goes to one series per metric that carries
 //! only `otel_metric_overflow="true"` (OpenTelemetry metrics SDK, cardinality limits), and is
 //! counted.
+//!
+//! The duration histograms have exemplars, in OpenMetrics: the newest span of each bucket that the
+//! collector has accepted, so that each leads to a trace that exists. There is none where spans are
+//! not exported.
 
 mod counts;
+mod exemplar;
 mod expose;
-mod histogram;
+pub(crate) mod histogram;
 mod labels;
 mod metrics;
 pub(crate) mod services;
@@ -34,10 +39,14 @@ use std::time::Instant;
 use crate::config::Metrics;
 use crate::exchange::{Exchange, Method, Role};
 use crate::identity::Service;
+use crate::otlp::Span;
 use crate::telemetry::Telemetry;
 
 use metrics::StoreMetrics;
 use store::{Snapshot, Store};
+
+/// Exemplars set under one hold of the lock.
+const EXEMPLARS_AT_ONCE: usize = 64;
 
 /// The request metrics. Clones share them.
 #[derive(Clone, Debug)]
@@ -98,6 +107,16 @@ impl Red {
         self.store().observe(exchange, service, route);
     }
 
+    /// Makes these spans the exemplars of the buckets that their durations are in.
+    pub fn exemplars(&self, spans: &[Span]) {
+        for some in spans.chunks(EXEMPLARS_AT_ONCE) {
+            let mut store = self.store();
+            for span in some {
+                store.exemplar(span);
+            }
+        }
+    }
+
     /// A process of the service is gone. A service all of whose [`Service`]s were dropped
     /// elsewhere counts as gone without this.
     pub fn service_gone(&self, service: &Arc<Service>) {
@@ -123,13 +142,14 @@ impl Red {
         telemetry.add(self.clone());
     }
 
-    fn snapshot(&self) -> Snapshot {
+    /// `exemplars` says whether they are wanted.
+    fn snapshot(&self, exemplars: bool) -> Snapshot {
         let _copying = self
             .shared
             .copying
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let mut snapshot = Snapshot::default();
+        let mut snapshot = Snapshot::new(exemplars);
         while self.store().copy_part(&mut snapshot) {}
         snapshot
     }

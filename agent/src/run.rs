@@ -22,6 +22,7 @@ use crate::kernel::{Hook, interfaces, telemetry as kernel_telemetry};
 use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::{Exporter, OtlpConfig, OtlpConfigError, OtlpError};
 use crate::pipeline::Pipeline;
+use crate::request_log::{self, RequestLog, RequestLogError};
 use crate::resources::Resources;
 use crate::route::RouteError;
 use crate::serve::{HookStatus, Loss, Readiness, ReadyReport, ServeError, bind};
@@ -43,6 +44,12 @@ pub enum RunError {
     OtlpConfig(#[from] OtlpConfigError),
     #[error(transparent)]
     Otlp(#[from] OtlpError),
+    #[error(transparent)]
+    RequestLog(#[from] RequestLogError),
+    #[error(
+        "request_log.otlp is set, but no endpoint for log records; set OTEL_EXPORTER_OTLP_ENDPOINT"
+    )]
+    NoLogEndpoint,
     #[error(transparent)]
     Route(#[from] RouteError),
     #[error(transparent)]
@@ -67,7 +74,12 @@ const STUCK: Duration = Duration::from_secs(10);
 pub fn run(config: &Config) -> Result<(), RunError> {
     let io = |what| move |source| RunError::Io { what, source };
     let _lock = Lock::take(&run_dir())?;
-    let otlp = OtlpConfig::from_env(|name| std::env::var(name).ok())?;
+    let variable = |name: &str| std::env::var(name).ok();
+    let otlp = OtlpConfig::from_env(variable)?;
+    let otlp_logs = match config.request_log.otlp {
+        true => Some(OtlpConfig::logs_from_env(variable)?.ok_or(RunError::NoLogEndpoint)?),
+        false => None,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("hark-io")
@@ -78,9 +90,17 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let exporter = otlp
         .map(|otlp| Exporter::start(otlp, runtime.handle()))
         .transpose()?;
+    let log_exporter = otlp_logs
+        .map(|otlp| Exporter::start(otlp, runtime.handle()))
+        .transpose()?;
+    let request_log = RequestLog::start(&config.request_log, log_exporter.clone())?;
+    let lines = request_log.as_ref().and_then(RequestLog::lines);
 
     let mut telemetry = Telemetry::new();
     let mut pipeline = Pipeline::new(config, Clock::new(), exporter.clone(), &mut telemetry)?;
+    if let Some(log) = request_log {
+        pipeline.log_to(log, &mut telemetry);
+    }
     let types = Types::of_running_kernel()?;
     let (mut programs, ring) = SocketPrograms::load(
         &types,
@@ -148,9 +168,18 @@ pub fn run(config: &Config) -> Result<(), RunError> {
             if !matches!(joined, Ok(Ok(()))) {
                 tracing::error!("the pipeline's thread ended badly");
             }
-            if let Some(exporter) = &exporter {
-                exporter.shutdown(FLUSH).await;
-            }
+            // At the same time: together they have no longer than one of them.
+            let written = tokio::task::spawn_blocking(move || {
+                if let Some(lines) = lines {
+                    lines.finish(request_log::FLUSH);
+                }
+            });
+            let shut = async |exporter: &Option<Exporter>| {
+                if let Some(exporter) = exporter {
+                    exporter.shutdown(FLUSH).await;
+                }
+            };
+            let _ = tokio::join!(shut(&exporter), shut(&log_exporter), written);
             drop(stop);
             let _ = serving.await;
             result

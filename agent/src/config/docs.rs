@@ -32,7 +32,9 @@ pub fn page() -> String {
          \n\
          Spans are sent when the standard variables of OpenTelemetry name an endpoint\n\
          (`OTEL_EXPORTER_OTLP_ENDPOINT`, `OTEL_EXPORTER_OTLP_TRACES_ENDPOINT` and those that\n\
-         belong to them); they are not part of the file.\n"
+         belong to them); they are not part of the file. Files with certificates are read again when\n\
+         they are replaced. A batch is dropped, and counted, when the collector has not taken it\n\
+         after `OTEL_BSP_EXPORT_TIMEOUT`, or when it is five minutes old.\n"
     );
     for key in KEYS {
         key_section(&mut page, key);

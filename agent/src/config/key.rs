@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, LogFormat, LogLevel, Unmatched, traces};
+use super::{Config, LogFormat, LogLevel, LogOutput, Unmatched, Which, traces};
 use crate::sampling::ParentDecision;
 
 /// One key.
@@ -297,6 +297,118 @@ pub static KEYS: &[Key] = &[
                 same.",
     },
     Key {
+        name: "service_graph.enabled",
+        kind: Kind::Switch(|config| &mut config.service_graph.enabled),
+        about: "Metrics of who calls whom (`traces_service_graph_…`).",
+    },
+    Key {
+        name: "service_graph.max_edges",
+        kind: Kind::Count {
+            field: |config| &mut config.service_graph.max_edges,
+            range: (1, 100_000),
+        },
+        about: "How many pairs of client and server the service graph may have. What is beyond is \
+                counted between `other` and `other`.",
+    },
+    Key {
+        name: "service_graph.max_remotes",
+        kind: Kind::Count {
+            field: |config| &mut config.service_graph.max_remotes,
+            range: (0, 10_000),
+        },
+        about: "How many ends on other hosts a service may have by name, callers and called apart. \
+                What is beyond is called `other`; with 0, all are.",
+    },
+    Key {
+        name: "request_log.output",
+        kind: Kind::Choice {
+            words: &["none", "stdout", "file"],
+            get: |config| match config.request_log.output {
+                LogOutput::None => "none",
+                LogOutput::Stdout => "stdout",
+                LogOutput::File => "file",
+            },
+            set: |config, word| {
+                config.request_log.output = match word {
+                    "stdout" => LogOutput::Stdout,
+                    "file" => LogOutput::File,
+                    _ => LogOutput::None,
+                };
+            },
+        },
+        about: "Where the request log goes: one JSON object per line and exchange, with time, \
+                service, peer, method, route, path (without the query), status, sizes, durations, \
+                `trace_id` and `span_id`. Lines that cannot be written are counted; nothing waits \
+                for them.",
+    },
+    Key {
+        name: "request_log.otlp",
+        kind: Kind::Switch(|config| &mut config.request_log.otlp),
+        about: "Export the request log as log records over OTLP too. The variables are \
+                `OTEL_EXPORTER_OTLP_…`, `OTEL_EXPORTER_OTLP_LOGS_…` and `OTEL_BLRP_…`; an endpoint \
+                must be set.",
+    },
+    Key {
+        name: "request_log.which",
+        kind: Kind::Choice {
+            words: &Which::WORDS,
+            get: |config| config.request_log.which.word(),
+            set: |config, word| {
+                config.request_log.which = Which::from_word(word).unwrap_or(Which::Kept);
+            },
+        },
+        about: "Which exchanges it has: those whose span was kept, `all`, those that failed \
+                (`errors`), those that took `request_log.slow` or longer (`slow`), or `none`.",
+    },
+    Key {
+        name: "request_log.slow",
+        kind: Kind::Duration {
+            field: |config| &mut config.request_log.slow,
+            range: (Duration::from_micros(1), Duration::from_secs(3_600)),
+        },
+        about: "How long an exchange takes that is slow.",
+    },
+    Key {
+        name: "request_log.services",
+        kind: Kind::List {
+            of: "a list of `service=which`",
+            get: |config| config.request_log.services.clone(),
+            set: service_rules,
+        },
+        about: "Rules for single services, by `service_name`, in place of `request_log.which`: \
+                `checkout=all`, `probes=none`.",
+    },
+    Key {
+        name: "request_log.max_per_second",
+        kind: Kind::Count {
+            field: |config| &mut config.request_log.max_per_second,
+            range: (1, 1_000_000),
+        },
+        about: "How many exchanges per second one service may log. What is beyond is left out and \
+                counted.",
+    },
+    Key {
+        name: "request_log.path",
+        kind: Kind::Directory(|config| &mut config.request_log.path),
+        about: "The file for `request_log.output: file`. Its folder is made if there is none.",
+    },
+    Key {
+        name: "request_log.max_file_bytes",
+        kind: Kind::Size {
+            field: |config| &mut config.request_log.max_file_bytes,
+            range: (64 << 10, 2 << 30),
+        },
+        about: "Size at which the file becomes `….1` and a new one begins.",
+    },
+    Key {
+        name: "request_log.max_files",
+        kind: Kind::Count {
+            field: |config| &mut config.request_log.max_files,
+            range: (1, 1_000),
+        },
+        about: "How many such files are kept, the present one included; the oldest goes.",
+    },
+    Key {
         name: "resources.cpu",
         kind: Kind::Switch(|config| &mut config.resources.cpu),
         about: "Metrics of the CPUs: time, run queues, throttling, pressure; for the host and each service. With \
@@ -354,6 +466,37 @@ pub static KEYS: &[Key] = &[
                 counted in `hark_fragments_early_total`.",
     },
 ];
+
+fn service_rules(config: &mut Config, items: &[String]) -> Result<(), (usize, String)> {
+    for (index, item) in items.iter().enumerate() {
+        if let Some(problem) = service_rule(item) {
+            return Err((index, problem));
+        }
+    }
+    config.request_log.services = items.to_vec();
+    Ok(())
+}
+
+/// What is wrong with an item of `request_log.services`.
+fn service_rule(item: &str) -> Option<String> {
+    let words = || {
+        let words: Vec<String> = Which::WORDS
+            .iter()
+            .map(|word| format!("`{word}`"))
+            .collect();
+        words.join(", ")
+    };
+    match item.rsplit_once('=') {
+        None => Some("is not a service and a word such as `checkout=all`".into()),
+        Some((service, _)) if service.trim() != service || service.is_empty() => {
+            Some("has no proper name of a service before `=`".into())
+        }
+        Some((_, word)) if Which::from_word(word).is_none() => {
+            Some(format!("has a word after `=` that is none of {}", words()))
+        }
+        Some(_) => None,
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -50,6 +50,10 @@ pub struct Config {
     pub traces: Traces,
     /// Which spans are kept.
     pub sampling: Sampling,
+    /// The service graph.
+    pub service_graph: ServiceGraph,
+    /// The request log.
+    pub request_log: RequestLog,
     /// Resources: CPU, memory, disk, network.
     pub resources: Resources,
     /// Limits of what is kept.
@@ -139,6 +143,92 @@ pub struct Traces {
     pub leave_out_instrumented: bool,
 }
 
+/// Who calls whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceGraph {
+    /// Whether there is one. Default yes.
+    pub enabled: bool,
+    /// Pairs of client and server; what is beyond goes to the pair of `other` and `other`. Default
+    /// 1,000.
+    pub max_edges: usize,
+    /// Names of remote ends per service and direction; what is beyond is `other`. Default 50.
+    pub max_remotes: usize,
+}
+
+/// One line, or one log record, per exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestLog {
+    /// Where lines go. Default nowhere.
+    pub output: LogOutput,
+    /// Export as log records. Default no.
+    pub otlp: bool,
+    /// Which exchanges. Default those whose span was kept.
+    pub which: Which,
+    /// What [`Which::Slow`] begins with. Default 1 s.
+    pub slow: Duration,
+    /// Rules for single services, `name=which`. Default none.
+    pub services: Vec<String>,
+    /// Exchanges per second and service. Default 100.
+    pub max_per_second: usize,
+    /// The file. Default `/var/log/hark/requests.log`.
+    pub path: PathBuf,
+    /// Its size, bytes, at which the next begins. Default 100 MiB.
+    pub max_file_bytes: u32,
+    /// Files that are kept. Default 5.
+    pub max_files: usize,
+}
+
+/// Where the lines of the request log go.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogOutput {
+    /// Nowhere.
+    None,
+    /// To standard output.
+    Stdout,
+    /// To a file.
+    File,
+}
+
+/// Which exchanges the request log has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those whose span was kept.
+    Kept,
+    /// All.
+    All,
+    /// Those that failed.
+    Errors,
+    /// Those that took long.
+    Slow,
+    /// None.
+    None,
+}
+
+impl Which {
+    /// The words for them, in order.
+    pub const WORDS: [&'static str; 5] = ["kept", "all", "errors", "slow", "none"];
+
+    /// What a word means.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Kept, Self::All, Self::Errors, Self::Slow, Self::None]
+            .into_iter()
+            .find(|which| which.word() == word)
+    }
+
+    /// The word for it.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kept => "kept",
+            Self::All => "all",
+            Self::Errors => "errors",
+            Self::Slow => "slow",
+            Self::None => "none",
+        }
+    }
+}
+
 /// Which resources are looked at. What is off has no hook in the kernel and no series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
@@ -199,6 +289,22 @@ impl Default for Config {
                 slow_after: Vec::new(),
                 slow_quantile: 0.99,
                 parent: ParentDecision::Ignore,
+            },
+            service_graph: ServiceGraph {
+                enabled: true,
+                max_edges: 1_000,
+                max_remotes: 50,
+            },
+            request_log: RequestLog {
+                output: LogOutput::None,
+                otlp: false,
+                which: Which::Kept,
+                slow: Duration::from_secs(1),
+                services: Vec::new(),
+                max_per_second: 100,
+                path: PathBuf::from("/var/log/hark/requests.log"),
+                max_file_bytes: 100 << 20,
+                max_files: 5,
             },
             resources: Resources {
                 cpu: true,

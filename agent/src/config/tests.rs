@@ -84,6 +84,22 @@ sampling:
     - shop /a 10ms
   slow_quantile: 0.5
   parent: honour
+service_graph:
+  enabled: false
+  max_edges: 20
+  max_remotes: 0
+request_log:
+  output: file
+  otlp: true
+  which: errors
+  slow: 250ms
+  services:
+    - checkout=all
+    - a=b=none
+  max_per_second: 21
+  path: /tmp/log
+  max_file_bytes: 1MiB
+  max_files: 22
 resources:
   cpu: false
   memory: false
@@ -139,6 +155,22 @@ limits:
             slow_quantile: 0.5,
             parent: ParentDecision::Honour,
         },
+        service_graph: ServiceGraph {
+            enabled: false,
+            max_edges: 20,
+            max_remotes: 0,
+        },
+        request_log: RequestLog {
+            output: LogOutput::File,
+            otlp: true,
+            which: Which::Errors,
+            slow: Duration::from_millis(250),
+            services: vec!["checkout=all".into(), "a=b=none".into()],
+            max_per_second: 21,
+            path: "/tmp/log".into(),
+            max_file_bytes: 1_048_576,
+            max_files: 22,
+        },
         resources: Resources {
             cpu: false,
             memory: false,
@@ -174,6 +206,18 @@ limits:
         ("HARK_SAMPLING_SLOW_AFTER", "1s, shop /a 10ms"),
         ("HARK_SAMPLING_SLOW_QUANTILE", "0.5"),
         ("HARK_SAMPLING_PARENT", "honour"),
+        ("HARK_SERVICE_GRAPH_ENABLED", "false"),
+        ("HARK_SERVICE_GRAPH_MAX_EDGES", "20"),
+        ("HARK_SERVICE_GRAPH_MAX_REMOTES", "0"),
+        ("HARK_REQUEST_LOG_OUTPUT", "file"),
+        ("HARK_REQUEST_LOG_OTLP", "true"),
+        ("HARK_REQUEST_LOG_WHICH", "errors"),
+        ("HARK_REQUEST_LOG_SLOW", "250ms"),
+        ("HARK_REQUEST_LOG_SERVICES", "checkout=all, a=b=none"),
+        ("HARK_REQUEST_LOG_MAX_PER_SECOND", "21"),
+        ("HARK_REQUEST_LOG_PATH", "/tmp/log"),
+        ("HARK_REQUEST_LOG_MAX_FILE_BYTES", "1MiB"),
+        ("HARK_REQUEST_LOG_MAX_FILES", "22"),
         ("HARK_RESOURCES_CPU", "false"),
         ("HARK_RESOURCES_MEMORY", "false"),
         ("HARK_RESOURCES_DISK", "false"),
@@ -505,6 +549,20 @@ routes:
 metrics:
   expire_after: 5m  # default; HARK_METRICS_EXPIRE_AFTER
   max_series: 20000  # default; HARK_METRICS_MAX_SERIES
+service_graph:
+  enabled: true  # default; HARK_SERVICE_GRAPH_ENABLED
+  max_edges: 1000  # default; HARK_SERVICE_GRAPH_MAX_EDGES
+  max_remotes: 50  # default; HARK_SERVICE_GRAPH_MAX_REMOTES
+request_log:
+  output: none  # default; HARK_REQUEST_LOG_OUTPUT
+  otlp: false  # default; HARK_REQUEST_LOG_OTLP
+  which: kept  # default; HARK_REQUEST_LOG_WHICH
+  slow: 1s  # default; HARK_REQUEST_LOG_SLOW
+  services: []  # default; HARK_REQUEST_LOG_SERVICES
+  max_per_second: 100  # default; HARK_REQUEST_LOG_MAX_PER_SECOND
+  path: /var/log/hark/requests.log  # default; HARK_REQUEST_LOG_PATH
+  max_file_bytes: 100MiB  # default; HARK_REQUEST_LOG_MAX_FILE_BYTES
+  max_files: 5  # default; HARK_REQUEST_LOG_MAX_FILES
 resources:
   cpu: true  # default; HARK_RESOURCES_CPU
   memory: true  # default; HARK_RESOURCES_MEMORY
@@ -562,4 +620,26 @@ proptest! {
     )) {
         let _ = load_text(pieces.concat().as_bytes(), &[]);
     }
+}
+
+#[test]
+fn rules_of_the_request_log() {
+    let refused = |rule: &str| {
+        let yaml = format!("request_log:\n  services: ['a=all', '{rule}']\n");
+        load_text(yaml.as_bytes(), &[]).unwrap_err()
+    };
+    for (rule, problem) in [
+        ("shop", "is not a service and a word such as `checkout=all`"),
+        ("=all", "has no proper name of a service before `=`"),
+        ("shop =all", "has no proper name of a service before `=`"),
+        (
+            "shop=most",
+            "has a word after `=` that is none of `kept`, `all`, `errors`, `slow`, `none`",
+        ),
+    ] {
+        let error = refused(rule);
+        assert!(error.contains(&format!("`{rule}` {problem}")), "{error}");
+    }
+    let error = load_text(b"request_log: {services: shop=all}\n", &[]).unwrap_err();
+    assert!(error.contains("this is a list"), "{error}");
 }

@@ -44,6 +44,7 @@ impl Key {
                 return Ok(());
             }
             (Kind::List { set, .. }, Raw::List(items)) => {
+                bounded(items)?;
                 return set(config, items).map_err(|(item, reason)| Refused {
                     item: Some(item),
                     reason: format!(
@@ -213,6 +214,27 @@ fn set_scalar(kind: &Kind, config: &mut Config, text: &str) -> Result<(), String
         Kind::Templates(_) | Kind::List { .. } => return Err("is not a list".into()),
     }
     Ok(())
+}
+
+/// The longest list of other items, and the longest item in bytes.
+const ITEMS: usize = 10_000;
+const ITEM_BYTES: usize = 1_024;
+
+/// Checks that a list and its items are not too long.
+fn bounded(items: &[String]) -> Result<(), Refused> {
+    if items.len() > ITEMS {
+        return Err(format!("there are more than {ITEMS} items").into());
+    }
+    match items.iter().position(|item| item.len() > ITEM_BYTES) {
+        None => Ok(()),
+        Some(index) => Err(Refused {
+            item: Some(index),
+            reason: format!(
+                "`{}` is longer than {ITEM_BYTES} bytes",
+                quote(&items[index])
+            ),
+        }),
+    }
 }
 
 /// Checks route templates: a path of literal segments and `{name}`, the last perhaps `{name*}`.

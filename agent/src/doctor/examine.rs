@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::{Finding, Report, State};
-use crate::config::Config;
+use crate::config::{Config, LogOutput};
 use crate::identity::Identities;
 use crate::kernel::btf::Btf;
 use crate::kernel::object::Types;
@@ -384,5 +384,46 @@ fn endpoints(config: &Config) -> Vec<Finding> {
             ),
         },
     );
+    findings.push(request_log(config));
     findings
+}
+
+fn request_log(config: &Config) -> Finding {
+    const GROUP: &str = "agent";
+    const NAME: &str = "request log";
+    let log = &config.request_log;
+    let mut places = Vec::new();
+    match log.output {
+        LogOutput::None => {}
+        LogOutput::Stdout => places.push("standard output".to_owned()),
+        LogOutput::File => places.push(log.path.display().to_string()),
+    }
+    if log.otlp {
+        match OtlpConfig::logs_from_env(|name| std::env::var(name).ok()) {
+            Ok(Some(otlp)) => places.push(otlp.endpoint.to_string()),
+            Ok(None) => {
+                return Finding::broken(
+                    GROUP,
+                    NAME,
+                    State::Fails,
+                    "request_log.otlp is set, but no endpoint",
+                    "the request log; the agent does not start",
+                )
+                .remedy("set OTEL_EXPORTER_OTLP_ENDPOINT");
+            }
+            Err(error) => {
+                return Finding::broken(
+                    GROUP,
+                    NAME,
+                    State::Fails,
+                    error.to_string(),
+                    "the request log; the agent does not start",
+                );
+            }
+        }
+    }
+    match places.is_empty() {
+        true => Finding::works(GROUP, NAME, "off: request_log.output is none"),
+        false => Finding::works(GROUP, NAME, format!("to {}", places.join(" and "))),
+    }
 }

@@ -54,7 +54,8 @@ impl Answer {
         }
     }
 
-    /// Reads the body of a success: an `ExportTraceServiceResponse` to a request of `sent` spans.
+    /// Reads the body of a success: an `ExportTraceServiceResponse` to a request of `sent` spans, or
+    /// an `ExportLogsServiceResponse`, which is the same on the wire (`rejected_log_records`).
     pub(super) fn from_success(body: &[u8], sent: usize) -> Self {
         let response = match ExportTraceServiceResponse::decode(body) {
             Ok(response) => response,
@@ -67,7 +68,7 @@ impl Answer {
                 message: shown(&partial.error_message),
             },
             _ => Self::malformed(format!(
-                "the answer rejects {} of {sent} spans",
+                "the answer rejects {} of the {sent} that were sent",
                 partial.rejected_spans
             )),
         }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, Uri};
 
+use super::signal::Signal;
+
 /// The transport of OTLP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
@@ -46,6 +48,9 @@ pub struct Batching {
     pub schedule_delay: Duration,
     /// How long one batch is tried, retries included, before it is dropped. Default 30 s.
     pub export_timeout: Duration,
+    /// How old a batch may get, from its first span on; it is dropped then. Default 5 min; no
+    /// variable sets it.
+    pub max_age: Duration,
 }
 
 impl Default for Batching {
@@ -56,6 +61,7 @@ impl Default for Batching {
             max_export_batch_size: 512,
             schedule_delay: Duration::from_secs(5),
             export_timeout: Duration::from_secs(30),
+            max_age: Duration::from_secs(300),
         }
     }
 }
@@ -81,6 +87,8 @@ impl Default for Retrying {
 /// Everything the exporter needs to know.
 #[derive(Clone, PartialEq)]
 pub struct OtlpConfig {
+    /// What is exported. Default traces.
+    pub signal: Signal,
     /// The transport. Default `http/protobuf`.
     pub protocol: Protocol,
     /// HTTP: what is posted to. gRPC: scheme and authority. The scheme is `http` or `https`.
@@ -106,6 +114,7 @@ impl OtlpConfig {
     #[must_use]
     pub fn new(protocol: Protocol, endpoint: Uri) -> Self {
         Self {
+            signal: Signal::Traces,
             protocol,
             endpoint,
             headers: HeaderMap::new(),
@@ -123,6 +132,7 @@ impl fmt::Debug for OtlpConfig {
     /// Shows the names of the headers, not their values.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
+            signal,
             protocol,
             endpoint,
             headers,
@@ -134,6 +144,7 @@ impl fmt::Debug for OtlpConfig {
             retrying,
         } = self;
         f.debug_struct("OtlpConfig")
+            .field("signal", signal)
             .field("protocol", protocol)
             .field("endpoint", endpoint)
             .field("headers", &headers.keys().collect::<Vec<_>>())

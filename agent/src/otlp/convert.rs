@@ -35,26 +35,13 @@ const GRPC: &str = "grpc";
 
 /// Builds one request, with one `ResourceSpans` per service, in the order in which they appear.
 pub(super) fn request(spans: &[Span], host: &Host) -> ExportTraceServiceRequest {
-    let mut places: HashMap<*const Service, usize> = HashMap::new();
-    let mut groups: Vec<(&Service, Vec<OtlpSpan>)> = Vec::new();
-    for span in spans {
-        let place = *places.entry(Arc::as_ptr(&span.service)).or_insert_with(|| {
-            groups.push((&span.service, Vec::new()));
-            groups.len() - 1
-        });
-        groups[place].1.push(convert(span));
-    }
     ExportTraceServiceRequest {
-        resource_spans: groups
+        resource_spans: by_service(spans, convert)
             .into_iter()
             .map(|(service, spans)| ResourceSpans {
                 resource: Some(resource(service, host)),
                 scope_spans: vec![ScopeSpans {
-                    scope: Some(InstrumentationScope {
-                        name: env!("CARGO_PKG_NAME").to_owned(),
-                        version: env!("CARGO_PKG_VERSION").to_owned(),
-                        ..InstrumentationScope::default()
-                    }),
+                    scope: Some(scope()),
                     spans,
                     schema_url: SCHEMA_URL.to_owned(),
                 }],
@@ -64,12 +51,35 @@ pub(super) fn request(spans: &[Span], host: &Host) -> ExportTraceServiceRequest 
     }
 }
 
+/// What is made of spans, by service, in the order in which they appear.
+pub(super) fn by_service<T>(
+    spans: &[Span],
+    make: impl Fn(&Span) -> T,
+) -> Vec<(&Arc<Service>, Vec<T>)> {
+    let mut places: HashMap<*const Service, usize> = HashMap::new();
+    let mut groups: Vec<(&Arc<Service>, Vec<T>)> = Vec::new();
+    for span in spans {
+        let place = *places.entry(Arc::as_ptr(&span.service)).or_insert_with(|| {
+            groups.push((&span.service, Vec::new()));
+            groups.len() - 1
+        });
+        groups[place].1.push(make(span));
+    }
+    groups
+}
+
+/// The agent, who says all this.
+pub(super) fn scope() -> InstrumentationScope {
+    InstrumentationScope {
+        name: env!("CARGO_PKG_NAME").to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        ..InstrumentationScope::default()
+    }
+}
+
 fn convert(span: &Span) -> OtlpSpan {
     let exchange = &span.exchange;
-    let route = span
-        .route
-        .as_deref()
-        .filter(|_| exchange.role == Role::Server);
+    let route = span.server_route();
     OtlpSpan {
         trace_id: span.trace_id.to_vec(),
         span_id: span.span_id.to_vec(),
@@ -115,7 +125,8 @@ fn name(method: &Method, route: Option<&str>) -> String {
     route.map_or_else(|| method.to_owned(), |route| format!("{method} {route}"))
 }
 
-fn attributes(exchange: &Exchange, route: Option<&str>) -> Vec<KeyValue> {
+/// The attributes of an exchange by the conventions; `route` is that of a server.
+pub(crate) fn attributes(exchange: &Exchange, route: Option<&str>) -> Vec<KeyValue> {
     let mut attributes = Attributes(Vec::with_capacity(24));
     match exchange.rpc {
         Some(rpc) => call(exchange, rpc, &mut attributes),

@@ -1,5 +1,5 @@
-//! What became of every span: offered = exported + dropped + queued, exactly, whenever nothing
-//! moves.
+//! What became of every span or log record: offered = exported + dropped + queued, exactly,
+//! whenever nothing moves.
 
 use std::fmt;
 
@@ -10,11 +10,15 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
 
+use super::signal::Signal;
+
 /// Why a span was not exported; label `reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DropReason {
     /// `queue_full`: no room, by count or by bytes; the newest is dropped.
     QueueFull,
+    /// `expired`: it waited longer than the limit of age while earlier ones were tried.
+    Expired,
     /// `unavailable`: the collector could not be reached, or asked to wait, until the time for the
     /// batch was over.
     Unavailable,
@@ -35,8 +39,9 @@ pub enum DropReason {
 
 impl DropReason {
     /// All of them, in order.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::QueueFull,
+        Self::Expired,
         Self::Unavailable,
         Self::Timeout,
         Self::Refused,
@@ -51,6 +56,7 @@ impl DropReason {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::QueueFull => "queue_full",
+            Self::Expired => "expired",
             Self::Unavailable => "unavailable",
             Self::Timeout => "timeout",
             Self::Refused => "refused",
@@ -114,7 +120,7 @@ impl Counters {
         &self.by_reason[reason as usize]
     }
 
-    pub(super) fn register(&self, registry: &mut Registry) {
+    pub(super) fn register(&self, signal: Signal, registry: &mut Registry) {
         let Self {
             offered,
             exported,
@@ -124,34 +130,40 @@ impl Counters {
             retries,
             attempts,
         } = self;
+        let metric = signal.metric();
+        let noun = signal.noun();
+        let capital = match signal {
+            Signal::Traces => "Spans",
+            Signal::Logs => "Log records",
+        };
         registry.register(
-            "hark_spans_offered",
-            "Spans handed to the exporter",
+            format!("hark_{metric}s_offered"),
+            format!("{capital} handed to the exporter"),
             offered.clone(),
         );
         registry.register(
-            "hark_spans_exported",
-            "Spans that the collector accepted",
+            format!("hark_{metric}s_exported"),
+            format!("{capital} that the collector accepted"),
             exported.clone(),
         );
         registry.register(
-            "hark_spans_dropped",
-            "Spans that were not exported, by reason",
+            format!("hark_{metric}s_dropped"),
+            format!("{capital} that were not exported, by reason"),
             dropped.clone(),
         );
         registry.register(
-            "hark_spans_queued",
-            "Spans waiting for export or being exported",
+            format!("hark_{metric}s_queued"),
+            format!("{capital} waiting for export or being exported"),
             queued.clone(),
         );
         registry.register(
-            "hark_span_export_retries",
-            "Requests to the collector that repeated an earlier one",
+            format!("hark_{metric}_export_retries"),
+            format!("Requests with {noun} to the collector that repeated an earlier one"),
             retries.clone(),
         );
         registry.register_with_unit(
-            "hark_span_export_duration",
-            "Duration of requests to the collector, each attempt by itself",
+            format!("hark_{metric}_export_duration"),
+            format!("Duration of requests with {noun} to the collector, each attempt by itself"),
             Unit::Seconds,
             attempts.clone(),
         );

@@ -2,7 +2,7 @@
 //!
 //! Source: the OpenTelemetry specification, `protocol/exporter.md` and
 //! `configuration/sdk-environment-variables.md`. The variable of the signal
-//! (`OTEL_EXPORTER_OTLP_TRACES_…`) wins over the general one; an empty value is an unset one. Where
+//! (`OTEL_EXPORTER_OTLP_TRACES_…`, `OTEL_EXPORTER_OTLP_LOGS_…`) wins over the general one; an empty value is an unset one. Where
 //! the specification lets a bad value pass with a warning, hark refuses to start: an agent that
 //! quietly sends nowhere is worse. Zero is refused where the specification reads it as "no limit":
 //! everything here is bounded.
@@ -14,6 +14,7 @@ use http::uri::{PathAndQuery, Scheme};
 use http::{HeaderMap, HeaderName, HeaderValue, Uri};
 
 use super::config::{Batching, ClientIdentity, Compression, OtlpConfig, Protocol};
+use super::signal::Signal;
 
 /// Why the environment is not a usable configuration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -57,7 +58,7 @@ const SHOWN: usize = 200;
 /// Longest time that can be set: one day. Unit: milliseconds.
 const MAX_MILLIS: u64 = 86_400_000;
 
-/// Longest queue that can be set. Unit: spans.
+/// Longest queue that can be set. Unit: spans or log records.
 const MAX_QUEUE: usize = 1_000_000;
 
 impl OtlpConfig {
@@ -71,7 +72,25 @@ impl OtlpConfig {
     ///
     /// The first value that cannot be used, by the name of its variable.
     pub fn from_env(get: impl Fn(&str) -> Option<String>) -> Result<Option<Self>, OtlpConfigError> {
-        let env = Env { get: &get };
+        Self::of_signal(Signal::Traces, &get)
+    }
+
+    /// Reads the configuration of the export of log records, as [`from_env`](Self::from_env) does.
+    ///
+    /// # Errors
+    ///
+    /// The first value that cannot be used, by the name of its variable.
+    pub fn logs_from_env(
+        get: impl Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, OtlpConfigError> {
+        Self::of_signal(Signal::Logs, &get)
+    }
+
+    fn of_signal(
+        signal: Signal,
+        get: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Option<Self>, OtlpConfigError> {
+        let env = Env { signal, get };
         if env.boolean("OTEL_SDK_DISABLED")? == Some(true) || env.exporter_is_none()? {
             return Ok(None);
         }
@@ -80,6 +99,7 @@ impl OtlpConfig {
         };
         let protocol = env.protocol()?;
         let config = Self {
+            signal,
             headers: env.headers()?,
             compression: env.compression()?,
             timeout: env
@@ -98,7 +118,7 @@ impl OtlpConfig {
 struct Found {
     variable: String,
     value: String,
-    /// It is the signal's own, `OTEL_EXPORTER_OTLP_TRACES_…`.
+    /// It is the signal's own, such as `OTEL_EXPORTER_OTLP_TRACES_…`.
     of_signal: bool,
 }
 
@@ -124,13 +144,14 @@ impl Found {
             .map(Duration::from_millis)
     }
 
-    fn spans(&self) -> Result<usize, OtlpConfigError> {
-        let value = self.integer(MAX_QUEUE as u64, "spans")?;
+    fn items(&self, noun: &str) -> Result<usize, OtlpConfigError> {
+        let value = self.integer(MAX_QUEUE as u64, noun)?;
         Ok(usize::try_from(value).unwrap_or(MAX_QUEUE))
     }
 }
 
 struct Env<'a> {
+    signal: Signal,
     get: &'a dyn Fn(&str) -> Option<String>,
 }
 
@@ -140,13 +161,17 @@ impl Env<'_> {
         (!value.is_empty()).then(|| Found {
             variable: variable.to_owned(),
             value,
-            of_signal: variable.starts_with("OTEL_EXPORTER_OTLP_TRACES_"),
+            of_signal: variable
+                .strip_prefix("OTEL_EXPORTER_OTLP_")
+                .and_then(|rest| rest.strip_prefix(self.signal.variable()))
+                .is_some_and(|rest| rest.starts_with('_')),
         })
     }
 
     /// The signal's own variable, else the general one.
     fn signal(&self, name: &str) -> Option<Found> {
-        self.variable(&format!("OTEL_EXPORTER_OTLP_TRACES_{name}"))
+        let signal = self.signal.variable();
+        self.variable(&format!("OTEL_EXPORTER_OTLP_{signal}_{name}"))
             .or_else(|| self.variable(&format!("OTEL_EXPORTER_OTLP_{name}")))
     }
 
@@ -157,7 +182,8 @@ impl Env<'_> {
     }
 
     fn exporter_is_none(&self) -> Result<bool, OtlpConfigError> {
-        let Some(found) = self.variable("OTEL_TRACES_EXPORTER") else {
+        let variable = format!("OTEL_{}_EXPORTER", self.signal.variable());
+        let Some(found) = self.variable(&variable) else {
             return Ok(false);
         };
         match found.value.as_str() {
@@ -240,7 +266,8 @@ impl Env<'_> {
                         .query()
                         .map_or(String::new(), |query| format!("?{query}"));
                     let base = given.path().trim_end_matches('/');
-                    PathAndQuery::try_from(format!("{base}/v1/traces{query}")).map_err(|_| bad())?
+                    PathAndQuery::try_from(format!("{base}{}{query}", self.signal.path()))
+                        .map_err(|_| bad())?
                 }
             }
         });
@@ -254,7 +281,10 @@ impl Env<'_> {
 
     fn client_identity(&self) -> Result<Option<ClientIdentity>, OtlpConfigError> {
         let half = |present: Found, missing: &str| {
-            let scope = if present.of_signal { "TRACES_" } else { "" };
+            let scope = match present.of_signal {
+                true => format!("{}_", self.signal.variable()),
+                false => String::new(),
+            };
             OtlpConfigError::Incomplete {
                 missing: format!("OTEL_EXPORTER_OTLP_{scope}{missing}"),
                 present: present.variable,
@@ -273,31 +303,33 @@ impl Env<'_> {
 
     fn batching(&self) -> Result<Batching, OtlpConfigError> {
         let defaults = Batching::default();
-        let max_queue_size = self
-            .variable("OTEL_BSP_MAX_QUEUE_SIZE")
-            .map_or(Ok(defaults.max_queue_size), |found| found.spans())?;
-        let max_export_batch_size = match self.variable("OTEL_BSP_MAX_EXPORT_BATCH_SIZE") {
+        let processor = self.signal.processor();
+        let noun = self.signal.noun();
+        let named = |name: &str| self.variable(&format!("{processor}_{name}"));
+        let max_queue_size = named("MAX_QUEUE_SIZE")
+            .map_or(Ok(defaults.max_queue_size), |found| found.items(noun))?;
+        let max_export_batch_size = match named("MAX_EXPORT_BATCH_SIZE") {
             None => defaults.max_export_batch_size.min(max_queue_size),
             Some(found) => {
-                let size = found.spans()?;
+                let size = found.items(noun)?;
                 if size > max_queue_size {
                     return Err(found.bad(format!(
-                        "at most OTEL_BSP_MAX_QUEUE_SIZE, which is {max_queue_size}"
+                        "at most {processor}_MAX_QUEUE_SIZE, which is {max_queue_size}"
                     )));
                 }
                 size
             }
         };
-        let millis = |variable: &str, default: Duration| {
-            self.variable(variable)
-                .map_or(Ok(default), |found| found.millis())
-        };
+        let millis =
+            |name: &str, default: Duration| named(name).map_or(Ok(default), |found| found.millis());
+        let delay = Duration::from_millis(self.signal.schedule_delay_ms());
         Ok(Batching {
             max_queue_size,
             max_queue_bytes: defaults.max_queue_bytes,
             max_export_batch_size,
-            schedule_delay: millis("OTEL_BSP_SCHEDULE_DELAY", defaults.schedule_delay)?,
-            export_timeout: millis("OTEL_BSP_EXPORT_TIMEOUT", defaults.export_timeout)?,
+            schedule_delay: millis("SCHEDULE_DELAY", delay)?,
+            export_timeout: millis("EXPORT_TIMEOUT", defaults.export_timeout)?,
+            max_age: defaults.max_age,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! The handle that the rest of the agent holds.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
@@ -9,27 +9,26 @@ use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout_at};
 
-use super::config::{OtlpConfig, Protocol};
+use super::config::OtlpConfig;
 use super::counters::{Counters, DropReason};
-use super::grpc::GrpcTransport;
-use super::post::HttpTransport;
 use super::queue::Queue;
 use super::resource::Host;
+use super::signal::Signal;
 use super::span::Span;
-use super::tls::TlsError;
-use super::worker::{Sender, Transport, Worker};
+use super::tls::{Files, TlsError};
+use super::worker::{Hook, Sender, Transport, Worker};
 #[cfg(test)]
 use crate::{clock::Clock, exchange::Exchange, identity::Service};
 
-/// Why the export of spans cannot start.
+/// Why the export cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum OtlpError {
     /// Certificates.
-    #[error("spans cannot be exported: {0}")]
+    #[error("OTLP cannot be exported: {0}")]
     Tls(#[from] TlsError),
     /// The transport cannot be set up for the endpoint. A collector that is absent is no such
     /// error.
-    #[error("spans cannot be exported to {endpoint}: {problem}")]
+    #[error("OTLP cannot be exported to {endpoint}: {problem}")]
     Transport {
         /// The endpoint of the configuration.
         endpoint: String,
@@ -38,11 +37,13 @@ pub enum OtlpError {
     },
 }
 
-/// Takes exchanges, exports them as spans. A handle: clones feed the same queue.
+/// Takes exchanges, exports them as spans or log records. A handle: clones feed the same queue.
 #[derive(Clone)]
 pub struct Exporter {
+    signal: Signal,
     control: Arc<Control>,
     counters: Counters,
+    hook: Hook,
     /// Closed when the export task has ended.
     running: watch::Receiver<()>,
 }
@@ -70,50 +71,46 @@ impl Exporter {
     pub fn start(config: OtlpConfig, runtime: &Handle) -> Result<Self, OtlpError> {
         // Both clients spawn tasks.
         let _within = runtime.enter();
-        let transport = match config.protocol {
-            Protocol::Grpc => Transport::Grpc(Box::new(GrpcTransport::new(&config)?)),
-            Protocol::HttpProtobuf => Transport::Http(Box::new(HttpTransport::new(&config)?)),
-        };
+        let files = Files::of(&config);
+        let transport = Transport::new(&config)?;
         let queue = Arc::new(Queue::new(&config.batching));
         let counters = Counters::new();
         let (deadline, deadline_seen) = watch::channel(None);
         let (alive, running) = watch::channel(());
+        let signal = config.signal;
+        let hook = Hook::new(OnceLock::new());
         let worker = Worker {
             queue: Arc::clone(&queue),
             counters: counters.clone(),
             sender: Sender {
                 transport,
+                files,
                 host: Host::read(),
-                timeout: config.timeout,
-                export_timeout: config.batching.export_timeout,
-                retrying: config.retrying,
                 counters: counters.clone(),
                 endpoint: config.endpoint.to_string(),
                 failing: false,
+                config,
             },
             deadline: deadline_seen,
-            schedule_delay: config.batching.schedule_delay,
+            hook: Arc::clone(&hook),
         };
         runtime.spawn(async move {
             worker.run().await;
             drop(alive);
         });
         Ok(Self {
+            signal,
             control: Arc::new(Control { queue, deadline }),
             counters,
+            hook,
             running,
         })
     }
 
-    /// Queues a span. Never waits; one that finds no room is dropped and counted.
-    pub(crate) fn export(&self, span: Span) {
-        self.counters.offered.inc();
-        // Before the push, so that the export task cannot take it off first.
-        self.counters.queued.inc();
-        if let Err(reason) = self.control.queue.push(span) {
-            self.counters.queued.dec();
-            self.counters.dropped(reason).inc();
-        }
+    /// Shows the spans that the collector has accepted to `hook`, on the export task: it must be
+    /// quick. Of two hooks the first stays.
+    pub fn on_exported(&self, hook: impl Fn(&[Span]) + Send + Sync + 'static) {
+        let _ = self.hook.set(Box::new(hook));
     }
 
     /// Queues an exchange as a span by itself.
@@ -126,6 +123,17 @@ impl Exporter {
         clock: &Clock,
     ) {
         self.export(Span::new(exchange, service, route, clock));
+    }
+
+    /// Queues a span. Never waits; one that finds no room is dropped and counted.
+    pub fn export(&self, span: Span) {
+        self.counters.offered.inc();
+        // Before the push, so that the export task cannot take it off first.
+        self.counters.queued.inc();
+        if let Err(reason) = self.control.queue.push(span) {
+            self.counters.queued.dec();
+            self.counters.dropped(reason).inc();
+        }
     }
 
     /// Takes no more spans, exports those that are queued, and returns when that is done or
@@ -155,9 +163,9 @@ impl Exporter {
 
     /// Registers `hark_spans_offered_total`, `hark_spans_exported_total`,
     /// `hark_spans_dropped_total{reason}`, `hark_spans_queued`, `hark_span_export_retries_total` and
-    /// `hark_span_export_duration_seconds`.
+    /// `hark_span_export_duration_seconds`, or the same with `log_record`.
     pub fn register(&self, registry: &mut Registry) {
-        self.counters.register(registry);
+        self.counters.register(self.signal, registry);
     }
 
     /// Spans offered so far.

@@ -13,13 +13,11 @@ use super::exporter::OtlpError;
 use super::tls::Tls;
 use super::{MAX_RESPONSE_BYTES, USER_AGENT};
 
-/// `Export` of `opentelemetry.proto.collector.trace.v1.TraceService`.
-const METHOD: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Export";
-
 /// A connection that is made when it is first needed, and again when it is lost.
 pub(super) struct GrpcTransport {
     endpoint: Endpoint,
     compression: Compression,
+    method: &'static str,
     client: tonic::client::Grpc<Channel>,
     metadata: MetadataMap,
 }
@@ -43,6 +41,7 @@ impl GrpcTransport {
             client: client(&endpoint, config.compression),
             endpoint,
             compression: config.compression,
+            method: config.signal.grpc_method(),
             metadata: MetadataMap::from_headers(config.headers.clone()),
         })
     }
@@ -52,14 +51,14 @@ impl GrpcTransport {
         self.client = client(&self.endpoint, self.compression);
     }
 
-    /// One attempt to send an encoded `ExportTraceServiceRequest` of `spans` spans.
+    /// One attempt to send an encoded request of `spans` spans or log records.
     pub(super) async fn send(&mut self, body: Bytes, spans: usize) -> Answer {
         if let Err(error) = self.client.ready().await {
             return Answer::unavailable(chain(&error), None);
         }
         let mut request = Request::new(body);
         *request.metadata_mut() = self.metadata.clone();
-        let path = PathAndQuery::from_static(METHOD);
+        let path = PathAndQuery::from_static(self.method);
         match self.client.unary(request, path, Raw).await {
             Ok(response) => Answer::from_success(response.get_ref(), spans),
             Err(status) => Answer::from_grpc(&status),

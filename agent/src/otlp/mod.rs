@@ -1,4 +1,4 @@
-//! Spans to an OpenTelemetry Collector, over OTLP.
+//! Spans, and the request log as log records, to an OpenTelemetry Collector, over OTLP.
 //!
 //! ```text
 //! offer ─> span ─> queue ─> worker ─> convert, resource ─> grpc | post ─> answer ─┐
@@ -8,7 +8,8 @@
 //! The pipeline's thread offers exchanges and never waits; one task exports them. The collector may
 //! be absent, slow, refusing, or not a collector at all: memory stays bounded by the queue, and
 //! every span that is offered is counted as exported or as dropped, by reason. Availability of the
-//! agent goes before completeness of the traces.
+//! agent goes before completeness of the traces. What is said of spans here holds for log records:
+//! each [`Signal`] has an exporter of its own.
 //!
 //! Requests are built from the protocol's own types and not by the OpenTelemetry SDK, whose
 //! exporter sends one Resource; hark has one per service.
@@ -21,9 +22,11 @@ mod counters;
 pub mod env;
 mod exporter;
 mod grpc;
+mod logs;
 mod post;
 mod queue;
 mod resource;
+mod signal;
 pub(crate) mod span;
 mod tls;
 mod url;
@@ -34,9 +37,12 @@ mod tests;
 
 pub use config::OtlpConfig;
 pub use convert::SCHEMA_URL;
+pub(crate) use convert::attributes;
 pub use counters::DropReason;
 pub use env::OtlpConfigError;
 pub use exporter::{Exporter, OtlpError};
+pub use signal::Signal;
+pub use span::Span;
 pub use tls::TlsError;
 
 /// Sent as `User-Agent`.

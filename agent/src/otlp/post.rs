@@ -72,7 +72,7 @@ impl HttpTransport {
         }
     }
 
-    /// One attempt to send a prepared `ExportTraceServiceRequest` of `spans` spans.
+    /// One attempt to send a prepared request of `spans` spans or log records.
     pub(super) async fn send(&self, body: Bytes, spans: usize) -> Answer {
         let mut request = Request::new(Full::new(body));
         *request.method_mut() = Method::POST;

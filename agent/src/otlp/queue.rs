@@ -37,6 +37,15 @@ struct State {
 pub(super) struct Batch {
     pub(super) spans: Vec<Span>,
     bytes: usize,
+    /// When the first span came.
+    since: Option<Instant>,
+}
+
+impl Batch {
+    /// When the batch will be older than `max_age`.
+    pub(super) fn expires(&self, max_age: Duration) -> Instant {
+        self.since.unwrap_or_else(Instant::now) + max_age
+    }
 }
 
 impl Queue {
@@ -67,6 +76,7 @@ impl Queue {
         }
         state.spans += 1;
         state.bytes += bytes;
+        state.open.since.get_or_insert_with(Instant::now);
         state.open.spans.push(span);
         state.open.bytes += bytes;
         if state.open.spans.len() >= self.batch {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 #[cfg(test)]
 use crate::clock::Clock;
-use crate::exchange::{Exchange, Method};
+use crate::exchange::{Exchange, Method, Role};
 use crate::fragment::{Ended, Ids};
 use crate::identity::Service;
 
@@ -18,7 +18,7 @@ const IS_REMOTE: u32 = 0x200;
 
 /// A span that waits for export.
 #[derive(Clone, Debug)]
-pub(crate) struct Span {
+pub struct Span {
     pub(crate) exchange: Exchange,
     pub(crate) service: Arc<Service>,
     pub(crate) route: Option<Arc<str>>,
@@ -75,6 +75,23 @@ impl Span {
         let state = fragment.tracestate.unwrap_or_default();
         let member = fragment.members.into_iter().next().expect("one exchange");
         Self::linked(member.ended, member.ids, state)
+    }
+
+    /// The route, if this is a server's span: a client's has none.
+    pub(crate) fn server_route(&self) -> Option<&str> {
+        self.route
+            .as_deref()
+            .filter(|_| self.exchange.role == Role::Server)
+    }
+
+    /// The duration in seconds.
+    pub(crate) fn duration_s(&self) -> f64 {
+        #[expect(
+            clippy::cast_precision_loss,
+            reason = "a duration needs no more than 53 bits of nanoseconds"
+        )]
+        let nanos = self.exchange.duration_ns() as f64;
+        nanos / 1e9
     }
 
     /// About how much memory the span holds, in bytes. The service is shared and not counted.

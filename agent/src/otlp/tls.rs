@@ -1,5 +1,6 @@
 //! The certificates of an `https` collector, from the files that the configuration names.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -136,6 +137,47 @@ impl Tls {
             Some((certificate, key)) => tls.identity(Identity::from_pem(certificate, key)),
         }
     }
+}
+
+/// The files that a configuration names, and how to tell that one was replaced.
+pub(super) struct Files(Vec<(PathBuf, Option<Version>)>);
+
+/// Inode, change time in s and ns, size: a file that is written or replaced has another.
+type Version = (u64, i64, i64, u64);
+
+impl Files {
+    /// As they are now. None if the endpoint is plain `http`.
+    pub(super) fn of(config: &OtlpConfig) -> Self {
+        let mut paths = Vec::new();
+        if config.endpoint.scheme_str() == Some("https") {
+            paths.extend(config.certificate.clone());
+            if let Some(identity) = &config.client_identity {
+                paths.extend([identity.certificate.clone(), identity.key.clone()]);
+            }
+        }
+        let versions = paths.into_iter().map(|path| {
+            let version = version(&path);
+            (path, version)
+        });
+        Self(versions.collect())
+    }
+
+    /// Whether one is not what it was at the last look.
+    pub(super) fn have_changed(&mut self) -> bool {
+        let mut changed = false;
+        for (path, seen) in &mut self.0 {
+            let present = version(path);
+            changed |= present != *seen;
+            *seen = present;
+        }
+        changed
+    }
+}
+
+/// What the path leads to: secrets are mounted as links to a folder that is exchanged.
+fn version(path: &Path) -> Option<Version> {
+    let file = std::fs::metadata(path).ok()?;
+    Some((file.ino(), file.ctime(), file.ctime_nsec(), file.size()))
 }
 
 fn builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, TlsError> {

@@ -1,8 +1,7 @@
 //! The export task: takes batches from the queue, sends them, tries again, and counts what became
-//! of every span.
+//! of every span. What is said of spans holds for log records.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use prost::Message as _;
@@ -12,13 +11,17 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::MAX_REQUEST_BYTES;
 use super::answer::Answer;
 use super::backoff::Backoff;
-use super::config::Retrying;
-use super::convert;
+use super::config::{OtlpConfig, Protocol};
 use super::counters::{Counters, DropReason};
+use super::exporter::OtlpError;
 use super::grpc::GrpcTransport;
 use super::post::HttpTransport;
 use super::queue::{Batch, Queue};
 use super::resource::Host;
+use super::signal::Signal;
+use super::span::Span;
+use super::tls::Files;
+use super::{convert, logs};
 
 /// How requests travel.
 pub(super) enum Transport {
@@ -27,6 +30,14 @@ pub(super) enum Transport {
 }
 
 impl Transport {
+    /// Must be called within a runtime.
+    pub(super) fn new(config: &OtlpConfig) -> Result<Self, OtlpError> {
+        Ok(match config.protocol {
+            Protocol::Grpc => Self::Grpc(Box::new(GrpcTransport::new(config)?)),
+            Protocol::HttpProtobuf => Self::Http(Box::new(HttpTransport::new(config)?)),
+        })
+    }
+
     fn prepare(&self, body: Vec<u8>) -> Bytes {
         match self {
             // tonic compresses by itself, message by message.
@@ -60,16 +71,19 @@ pub(super) struct Worker {
     pub(super) sender: Sender,
     /// When the agent will wait no longer; set at shutdown.
     pub(super) deadline: watch::Receiver<Option<Instant>>,
-    pub(super) schedule_delay: Duration,
+    pub(super) hook: Hook,
 }
+
+/// What is to see the spans that the collector has accepted, once there is somebody.
+pub(super) type Hook = Arc<OnceLock<Box<dyn Fn(&[Span]) + Send + Sync>>>;
 
 /// Sends one batch at a time: exports of one exporter never overlap.
 pub(super) struct Sender {
+    pub(super) config: OtlpConfig,
     pub(super) transport: Transport,
+    /// Certificates as they were when the transport was made.
+    pub(super) files: Files,
     pub(super) host: Host,
-    pub(super) timeout: Duration,
-    pub(super) export_timeout: Duration,
-    pub(super) retrying: Retrying,
     pub(super) counters: Counters,
     pub(super) endpoint: String,
     /// The last batch failed; a change is logged, not every failure.
@@ -85,7 +99,11 @@ enum Fate {
 impl Worker {
     /// Runs until the queue is closed and empty.
     pub(super) async fn run(mut self) {
-        while let Some(batch) = self.queue.next(self.schedule_delay).await {
+        while let Some(batch) = self
+            .queue
+            .next(self.sender.config.batching.schedule_delay)
+            .await
+        {
             let spans = batch.spans.len() as u64;
             let fate = tokio::select! {
                 biased;
@@ -94,6 +112,10 @@ impl Worker {
             };
             match fate {
                 Fate::Exported { rejected } => {
+                    // Which ones were rejected, no collector says.
+                    if let (0, Some(hook)) = (rejected, self.hook.get()) {
+                        hook(&batch.spans);
+                    }
                     self.counters.exported.inc_by(spans - rejected);
                     self.counters.dropped(DropReason::Rejected).inc_by(rejected);
                 }
@@ -121,27 +143,37 @@ async fn passed(deadline: &mut watch::Receiver<Option<Instant>>) {
 
 impl Sender {
     async fn deliver(&mut self, batch: &Batch) -> Fate {
-        let end = Instant::now() + self.export_timeout;
         let spans = batch.spans.len();
-        let encoded = convert::request(&batch.spans, &self.host).encode_to_vec();
+        let begun = Instant::now();
+        let expires = batch.expires(self.config.batching.max_age);
+        if expires <= begun {
+            return self.failed(spans, DropReason::Expired, "they have waited for too long");
+        }
+        let end = expires.min(begun + self.config.batching.export_timeout);
+        let encoded = match self.config.signal {
+            Signal::Traces => convert::request(&batch.spans, &self.host).encode_to_vec(),
+            Signal::Logs => logs::request(&batch.spans, &self.host).encode_to_vec(),
+        };
         if encoded.len() > MAX_REQUEST_BYTES {
             let message = format!("a request of {} bytes is too large", encoded.len());
             return self.failed(spans, DropReason::TooLarge, &message);
         }
         let body = self.transport.prepare(encoded);
-        let mut backoff = Backoff::new(&self.retrying);
+        let mut backoff = Backoff::new(&self.config.retrying);
         let mut earlier = None;
         loop {
+            self.renew();
             let started = Instant::now();
             let left = end.saturating_duration_since(started);
-            let limit = self.timeout.min(left);
+            let limit = self.config.timeout.min(left);
             let answer = match timeout(limit, self.transport.send(body.clone(), spans)).await {
                 Ok(answer) => answer,
                 Err(_) => {
                     self.transport.reset();
                     // An attempt that the end of the batch's time cut short says nothing new.
-                    let (reason, message) =
-                        earlier.filter(|_| left < self.timeout).unwrap_or_else(|| {
+                    let (reason, message) = earlier
+                        .filter(|_| left < self.config.timeout)
+                        .unwrap_or_else(|| {
                             (DropReason::Timeout, format!("no answer in {limit:?}"))
                         });
                     Answer::Retry {
@@ -184,17 +216,40 @@ impl Sender {
         }
     }
 
+    /// Takes up certificates that were replaced: they live for hours where they are renewed by
+    /// machines, the agent for months.
+    fn renew(&mut self) {
+        if !self.files.have_changed() {
+            return;
+        }
+        match Transport::new(&self.config) {
+            Ok(transport) => {
+                self.transport = transport;
+                tracing::info!(endpoint = self.endpoint, "the certificates are read anew");
+            }
+            // Half written, perhaps; the old ones may still do.
+            Err(error) => {
+                tracing::warn!(endpoint = self.endpoint, %error, "certificates were replaced");
+            }
+        }
+    }
+
     fn accepted(&mut self, rejected: u64, message: &str) {
         if rejected > 0 || !message.is_empty() {
             tracing::warn!(
                 endpoint = self.endpoint,
                 rejected,
                 message,
-                "the collector took spans with a remark"
+                "the collector accepted {} with a remark",
+                self.config.signal.noun()
             );
         }
         if std::mem::take(&mut self.failing) {
-            tracing::info!(endpoint = self.endpoint, "spans are exported again");
+            tracing::info!(
+                endpoint = self.endpoint,
+                "{} are exported again",
+                self.config.signal.noun()
+            );
         }
     }
 
@@ -206,7 +261,8 @@ impl Sender {
                 spans,
                 reason = reason_text,
                 message,
-                "spans were dropped"
+                "{} were dropped",
+                self.config.signal.noun()
             );
         } else {
             tracing::warn!(
@@ -214,8 +270,10 @@ impl Sender {
                 spans,
                 reason = reason_text,
                 message,
-                "spans were dropped; further ones are counted in hark_spans_dropped_total until \
-                 an export succeeds"
+                "{} were dropped; further ones are counted in hark_{}s_dropped_total until an export \
+                 succeeds",
+                self.config.signal.noun(),
+                self.config.signal.metric()
             );
         }
         Fate::Dropped(reason)

@@ -7,7 +7,7 @@ use super::counts::Counts;
 use super::histogram::{Bound, DURATION, Histogram, SIZE};
 use super::store::{Group, Snapshot};
 use super::{Red, Role};
-use crate::telemetry::page::{Family, Kind, Page, Section};
+use crate::telemetry::page::{Family, Format, Kind, Page, Section};
 use crate::telemetry::seconds::Seconds;
 
 /// Where all of these are from.
@@ -200,7 +200,7 @@ const CLIENT: Families = Families {
 
 impl Section for Red {
     fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
-        let snapshot = self.snapshot();
+        let snapshot = self.snapshot(page.format() == Format::OpenMetrics);
         for families in [&SERVER, &CLIENT] {
             families.write(&snapshot, page)?;
         }
@@ -225,19 +225,13 @@ impl Families {
             role: *role,
             group: Group::Rpc,
         };
-        calls.family(page, call, &DURATION, |counts| &counts.duration, Seconds)?;
+        calls.durations(page, call)?;
         let write = Histograms {
             snapshot,
             role: *role,
             group: Group::Http,
         };
-        write.family(
-            page,
-            duration,
-            &DURATION,
-            |counts| &counts.duration,
-            Seconds,
-        )?;
+        write.durations(page, duration)?;
         write.family(
             page,
             first_byte,
@@ -282,6 +276,28 @@ struct Histograms<'a> {
 }
 
 impl Histograms<'_> {
+    /// The histograms that have exemplars.
+    fn durations(&self, page: &mut Page<'_>, family: &Family) -> io::Result<()> {
+        let lines = self
+            .snapshot
+            .counts
+            .iter()
+            .filter(|line| line.role == self.role && line.group == self.group)
+            .filter(|line| !line.value.duration.is_empty());
+        for (at, line) in lines.enumerate() {
+            if at == 0 {
+                page.family(family)?;
+            }
+            let histogram = &line.value.duration;
+            let bounds = DURATION.iter().map(|bound| bound.le).chain(["+Inf"]);
+            let buckets = bounds.zip(histogram.counts);
+            let sum = Seconds(histogram.sum);
+            let exemplar = |bucket| line.exemplars.of(bucket);
+            page.histogram_with(family, &line.labels, buckets, sum, exemplar)?;
+        }
+        Ok(())
+    }
+
     fn family<const N: usize, S: fmt::Display>(
         &self,
         page: &mut Page<'_>,

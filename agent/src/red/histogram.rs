@@ -2,11 +2,11 @@
 
 /// One upper bound and how a page spells it.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Bound {
+pub(crate) struct Bound {
     /// In the unit that is counted: nanoseconds or bytes.
     at_most: u64,
     /// Value of `le` in the exported base unit, spelled as Prometheus 3 normalises it.
-    pub(super) le: &'static str,
+    pub(crate) le: &'static str,
 }
 
 const fn bound(at_most: u64, le: &'static str) -> Bound {
@@ -15,7 +15,7 @@ const fn bound(at_most: u64, le: &'static str) -> Bound {
 
 /// Duration bounds: the fourteen of the OpenTelemetry HTTP conventions
 /// (`http.server.request.duration`), and three in front so that fast services are visible.
-pub(super) const DURATION: [Bound; 17] = [
+pub(crate) const DURATION: [Bound; 17] = [
     bound(500_000, "0.0005"),
     bound(1_000_000, "0.001"),
     bound(2_500_000, "0.0025"),
@@ -37,7 +37,7 @@ pub(super) const DURATION: [Bound; 17] = [
 
 /// Body size bounds: powers of eight from 64 B to 128 MiB. The conventions give none; few bounds
 /// over a wide range tell an empty answer from a page from a download at a third of the series.
-pub(super) const SIZE: [Bound; 8] = [
+pub(crate) const SIZE: [Bound; 8] = [
     bound(1 << 6, "64.0"),
     bound(1 << 9, "512.0"),
     bound(1 << 12, "4096.0"),
@@ -49,18 +49,23 @@ pub(super) const SIZE: [Bound; 8] = [
 ];
 
 /// Counts of a duration histogram.
-pub(super) type Durations = Histogram<{ DURATION.len() + 1 }>;
+pub(crate) type Durations = Histogram<{ DURATION.len() + 1 }>;
 
 /// Counts of a size histogram.
-pub(super) type Sizes = Histogram<{ SIZE.len() + 1 }>;
+pub(crate) type Sizes = Histogram<{ SIZE.len() + 1 }>;
+
+/// The place of a value's bucket.
+pub(crate) fn bucket(bounds: &[Bound], value: u64) -> usize {
+    bounds.partition_point(|bound| bound.at_most < value)
+}
 
 /// Counts per bucket (not cumulative; the last is above all bounds) and the sum.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Histogram<const N: usize> {
-    pub(super) counts: [u64; N],
+pub(crate) struct Histogram<const N: usize> {
+    pub(crate) counts: [u64; N],
     /// In nanoseconds or bytes. 64 bits of nanoseconds would be full after three weeks of ten
     /// thousand waiting requests.
-    pub(super) sum: u128,
+    pub(crate) sum: u128,
 }
 
 impl<const N: usize> Default for Histogram<N> {
@@ -74,13 +79,12 @@ impl<const N: usize> Default for Histogram<N> {
 
 impl<const N: usize> Histogram<N> {
     /// Counts a value; `bounds` has one element fewer than there are counts.
-    pub(super) fn observe(&mut self, bounds: &[Bound], value: u64) {
-        let bucket = bounds.partition_point(|bound| bound.at_most < value);
-        self.counts[bucket] += 1;
+    pub(crate) fn observe(&mut self, bounds: &[Bound], value: u64) {
+        self.counts[bucket(bounds, value)] += 1;
         self.sum += u128::from(value);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.counts.iter().all(|count| *count == 0)
     }
 }

@@ -106,6 +106,12 @@ impl Services {
         id
     }
 
+    /// The number of a process's service, if the process is remembered.
+    pub(crate) fn known(&self, service: &Arc<Service>) -> Option<ServiceId> {
+        let process = self.processes.get(&Arc::as_ptr(service).addr())?;
+        Some(process.id)
+    }
+
     /// The name of a service; `None` once it was forgotten.
     pub(crate) fn name(&self, id: ServiceId) -> Option<&ServiceName> {
         self.named.get(&id).map(|named| &named.name)
@@ -147,8 +153,8 @@ impl Services {
         self.swept = self.processes.len();
     }
 
-    /// Forgets the services without a process for which `keep` is false.
-    pub(crate) fn retain(&mut self, keep: impl Fn(ServiceId) -> bool) {
+    /// Forgets the services without a process for which `keep` is false; says whether there were any.
+    pub(crate) fn retain(&mut self, keep: impl Fn(ServiceId) -> bool) -> bool {
         let Self {
             processes,
             ids,
@@ -163,9 +169,11 @@ impl Services {
             }
             stays
         });
-        if named.len() < before {
+        let forgotten = named.len() < before;
+        if forgotten {
             processes.retain(|_, process| named.contains_key(&process.id));
         }
+        forgotten
     }
 
     /// Whether no process and no service is remembered.

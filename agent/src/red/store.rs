@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::counts::Counts;
+use super::exemplar::Exemplars;
 use super::labels::{self, ActiveKey, Key, OVERFLOW, OwnedKey};
 use super::metrics::StoreMetrics;
 use super::services::{ServiceId, Services};
@@ -13,6 +14,7 @@ use super::target::{OTHER_METHOD, Target};
 use crate::config::Metrics;
 use crate::exchange::{Exchange, Method, Role};
 use crate::identity::Service;
+use crate::otlp::Span;
 use hashbrown::HashTable;
 
 /// Different addresses and ports that one service's clients may go to by name; what is beyond is
@@ -55,6 +57,7 @@ struct Series {
     key: OwnedKey,
     labels: Arc<str>,
     counts: Counts,
+    exemplars: Exemplars,
     used: Use,
 }
 
@@ -101,6 +104,8 @@ pub(super) struct Line<T> {
     pub(super) group: Group,
     pub(super) labels: Arc<str>,
     pub(super) value: T,
+    /// Of exchanges, if they were wanted.
+    pub(super) exemplars: Exemplars,
 }
 
 /// A copy of the store.
@@ -110,6 +115,17 @@ pub(super) struct Snapshot {
     pub(super) active: Vec<Line<i64>>,
     /// The next place to copy.
     next: usize,
+    /// Whether exemplars are wanted.
+    exemplars: bool,
+}
+
+impl Snapshot {
+    pub(super) fn new(exemplars: bool) -> Self {
+        Self {
+            exemplars,
+            ..Self::default()
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -285,6 +301,32 @@ impl Store {
         }
     }
 
+    /// Makes a span the exemplar of its bucket, in the series that its exchange was counted in. What
+    /// went to the overflow series, or whose series has expired, has none.
+    pub(super) fn exemplar(&mut self, span: &Span) {
+        let exchange = &span.exchange;
+        let Some(id) = self.services.known(&span.service) else {
+            return;
+        };
+        let (own, other) = (Target::of(exchange, span.route.as_deref()), Target::other());
+        let targets: &[&Target<'_>] = match exchange.role {
+            Role::Server => &[&own],
+            Role::Client => &[&own, &other],
+        };
+        for target in targets {
+            let mut key = Key::new(exchange, id, target);
+            for method in [key.method, key.method.map(|_| OTHER_METHOD)] {
+                key.method = method;
+                if let Some(place) = self.find(&key)
+                    && let Some(series) = &mut self.series[place]
+                {
+                    series.exemplars.add(span);
+                    return;
+                }
+            }
+        }
+    }
+
     pub(super) fn service_gone(&mut self, service: &Arc<Service>) {
         self.services.gone(service);
     }
@@ -373,6 +415,11 @@ impl Store {
                 },
                 labels: Arc::clone(&series.labels),
                 value: series.counts.clone(),
+                exemplars: if snapshot.exemplars {
+                    series.exemplars.clone()
+                } else {
+                    Exemplars::default()
+                },
             });
         }
         snapshot.next = end;
@@ -389,6 +436,7 @@ impl Store {
                 },
                 labels: Arc::clone(&active.labels),
                 value: active.count,
+                exemplars: Exemplars::default(),
             });
         }
         for (role, overflow) in [
@@ -402,6 +450,7 @@ impl Store {
                         group,
                         labels: OVERFLOW.into(),
                         value: counts.clone(),
+                        exemplars: Exemplars::default(),
                     });
                 }
             }
@@ -415,6 +464,7 @@ impl Store {
                         group,
                         labels: OVERFLOW.into(),
                         value: active,
+                        exemplars: Exemplars::default(),
                     });
                 }
             }
@@ -448,6 +498,7 @@ impl Store {
             key: key.kept(),
             labels: key.labels(name, exchange.error_type().as_deref()),
             counts: Counts::default(),
+            exemplars: Exemplars::default(),
             used: Use::at(self.now),
         };
         let place = match self.free.pop() {

@@ -1,4 +1,5 @@
 mod calls;
+mod exemplars;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -376,7 +377,7 @@ fn scrapes_while_exchanges_are_counted_lose_none() {
     const ROUTES: usize = 600;
     let red = Red::new(&config(100_000));
     let total = |red: &Red| -> u64 {
-        red.snapshot()
+        red.snapshot(false)
             .counts
             .iter()
             .map(|line| line.value.duration.counts.iter().sum::<u64>())
@@ -401,7 +402,7 @@ fn scrapes_while_exchanges_are_counted_lose_none() {
             assert!(before <= now, "a counter went back from {before} to {now}");
             before = now;
             let labels: std::collections::HashSet<_> = red
-                .snapshot()
+                .snapshot(false)
                 .counts
                 .iter()
                 .map(|line| Arc::clone(&line.labels))
@@ -412,7 +413,7 @@ fn scrapes_while_exchanges_are_counted_lose_none() {
     });
     assert_eq!(total(&red), EXCHANGES as u64);
     let sum: u128 = red
-        .snapshot()
+        .snapshot(false)
         .counts
         .iter()
         .map(|line| line.value.duration.sum)

@@ -27,8 +27,10 @@ use crate::otlp::{Exporter, OtlpConfig};
 use crate::pipeline::Pipeline;
 use crate::red::Red;
 use crate::red::testing::{exchange, service};
+use crate::request_log::RequestLog;
 use crate::resources;
 use crate::rpc::Code;
+use crate::service_graph;
 
 /// What a label says.
 struct Label {
@@ -66,6 +68,18 @@ const LABELS: &[Label] = &[
     open(
         "cause",
         "Who was short of memory: the `host`, or the `cgroup` at its limit.",
+    ),
+    open(
+        "client",
+        "The service that sends; of a host that is not this one the address; `other` past the limit.",
+    ),
+    open(
+        "client_service_namespace",
+        "Its `service_namespace`. Absent if it has none, or is on another host.",
+    ),
+    open(
+        "connection_type",
+        "`virtual_node` if one end is not a process that hark hears on this host. Absent if both are.",
     ),
     open("controller", "The memory controller, as sysfs calls it."),
     open(
@@ -154,6 +168,15 @@ const LABELS: &[Label] = &[
          error code); `unknown` where it could not be read.",
     ),
     open("rpc_system_name", "`grpc`."),
+    open(
+        "server",
+        "The service that serves; if it is on another host the name that was asked for, else the \
+         address; `other` past the limit.",
+    ),
+    open(
+        "server_service_namespace",
+        "Its `service_namespace`. Absent if it has none, or is on another host.",
+    ),
     open(
         "server_address",
         "The host that was asked for; `other` past the limit of addresses per service.",
@@ -245,17 +268,27 @@ fn itself() -> BTreeMap<String, Family> {
     .unwrap()
     .unwrap();
     let exporter = Exporter::start(otlp, runtime.handle()).unwrap();
+    let otlp = OtlpConfig::logs_from_env(|name| {
+        (name == "OTEL_EXPORTER_OTLP_ENDPOINT").then(|| "http://127.0.0.1:4317".into())
+    })
+    .unwrap()
+    .unwrap();
+    let logs = Exporter::start(otlp, runtime.handle()).unwrap();
     let mut telemetry = Telemetry::new();
-    Pipeline::new(
-        &Config::default(),
+    let config = Config::default();
+    let mut pipeline = Pipeline::new(
+        &config,
         Clock::new(),
         Some(exporter.clone()),
         &mut telemetry,
     )
     .unwrap();
+    let log = RequestLog::start(&config.request_log, Some(logs.clone()));
+    pipeline.log_to(log.unwrap().unwrap(), &mut telemetry);
     kernel::register(&Arc::new(Silent), telemetry.registry_mut());
     let families = families(&telemetry);
     runtime.block_on(exporter.shutdown(Duration::from_secs(1)));
+    runtime.block_on(logs.shutdown(Duration::from_secs(1)));
     let mut families = families;
     // Described with its labels, in a part of its own.
     families.remove(&crate::tls::connections::CONNECTIONS.stored_name());
@@ -358,11 +391,20 @@ fn page() -> String {
         "Every request that a process of the host serves (`server`) or sends (`client`). The \
              names,\nlabels and buckets are those of OpenTelemetry's conventions for HTTP and RPC, with .0005, \
              .001 and .0025 s\nas further buckets. A request is counted when it ends. Series of \
-             services without a living\nprocess expire (`metrics.expire_after`). Past the limit of \
+             services without a living\nprocess expire (`metrics.expire_after`). In OpenMetrics the buckets of durations have exemplars:\n\
+             the newest span in each that the collector has accepted. Past the limit of \
              series (`metrics.max_series`) what\nis new goes to one series with the label \
              `otel_metric_overflow=\"true\"` alone.",
         requests(),
     )];
+    parts.push((
+        "Service graph",
+        "`service_graph.enabled`. Who calls whom, by the names that Tempo and the Collector's connector\n\
+         use. Both ends on this host are matched by the addresses of their sockets; an end elsewhere\n\
+         goes by name. Each request is counted once. A request is counted a second after its end at the\n\
+         latest. Past `service_graph.max_edges` there is one series with `otel_metric_overflow=\"true\"`.",
+        declared(&service_graph::families()),
+    ));
     let mut resources = resources::families();
     let collectors = resources.pop().expect("the collectors' own metrics");
     for (title, families) in &resources {

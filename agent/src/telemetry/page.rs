@@ -8,6 +8,8 @@ use std::fmt;
 use std::io;
 use std::io::Write as _;
 
+use super::seconds::Seconds;
+
 /// Size at which what was written is handed on, in bytes.
 const CHUNK: usize = 64 * 1024;
 
@@ -82,6 +84,36 @@ impl Family {
     #[must_use]
     pub fn stored_name(&self) -> String {
         format!("{}{}", self.name, self.suffix())
+    }
+}
+
+/// A span that stands for a bucket, by its ids and with its duration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exemplar {
+    /// 16 bytes.
+    pub trace_id: [u8; 16],
+    /// 8 bytes.
+    pub span_id: [u8; 8],
+    /// The duration that was counted in the bucket, ns.
+    pub value_ns: u64,
+    /// When the span ended, ns since 1970-01-01 UTC.
+    pub time_unix_ns: u64,
+}
+
+impl fmt::Display for Exemplar {
+    /// As OpenMetrics 1.0.0 has it. The labels have 63 characters of the 128 that are allowed.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(" # {trace_id=\"")?;
+        for byte in self.trace_id {
+            write!(out, "{byte:02x}")?;
+        }
+        out.write_str("\",span_id=\"")?;
+        for byte in self.span_id {
+            write!(out, "{byte:02x}")?;
+        }
+        let value = Seconds(self.value_ns.into());
+        let time = Seconds(self.time_unix_ns.into());
+        write!(out, "\"}} {value} {time}")
     }
 }
 
@@ -179,6 +211,23 @@ impl<'a> Page<'a> {
         buckets: impl Iterator<Item = (&'static str, u64)>,
         sum: impl fmt::Display,
     ) -> io::Result<()> {
+        self.histogram_with(family, labels, buckets, sum, |_| None)
+    }
+
+    /// As [`histogram`](Self::histogram), with an exemplar for each bucket that has one, by its
+    /// number; in OpenMetrics only.
+    ///
+    /// # Errors
+    ///
+    /// Those of where the page goes.
+    pub fn histogram_with<'e>(
+        &mut self,
+        family: &Family,
+        labels: &str,
+        buckets: impl Iterator<Item = (&'static str, u64)>,
+        sum: impl fmt::Display,
+        exemplar: impl Fn(usize) -> Option<&'e Exemplar>,
+    ) -> io::Result<()> {
         let name = family.name.as_bytes();
         let labels = labels.as_bytes();
         self.line.clear();
@@ -193,12 +242,18 @@ impl<'a> Page<'a> {
         };
         let mut count = 0;
         let mut digits = itoa::Buffer::new();
-        for (le, in_bucket) in buckets {
+        for (number, (le, in_bucket)) in buckets.enumerate() {
             count += in_bucket;
             let value = digits.format(count).as_bytes();
-            for part in [&self.line[..], le.as_bytes(), b"\"} ", value, b"\n"] {
+            for part in [&self.line[..], le.as_bytes(), b"\"} ", value] {
                 self.buffer.extend_from_slice(part);
             }
+            if self.format == Format::OpenMetrics
+                && let Some(exemplar) = exemplar(number)
+            {
+                write!(self.buffer, "{exemplar}")?;
+            }
+            self.buffer.push(b'\n');
         }
         for part in [name, b"_sum", open, labels, shut, b" "] {
             self.buffer.extend_from_slice(part);

@@ -45,6 +45,7 @@ pub(crate) fn parse(page: &str, format: Format) -> Samples {
             assert!(name.ends_with(&format!("_{unit}")) && name == family.0);
         } else {
             let (name, labels, value) = sample(line);
+            check_exemplar(line, &name, &labels, format);
             let suffixes: &[&str] = match (family.1.as_str(), format) {
                 ("counter", Format::OpenMetrics) => &["_total"],
                 ("counter", Format::Text) => {
@@ -66,6 +67,37 @@ pub(crate) fn parse(page: &str, format: Format) -> Samples {
     }
     check_histograms(&samples);
     samples
+}
+
+/// An exemplar belongs to a bucket and lies in it, has a time, and is short enough.
+fn check_exemplar(line: &str, name: &str, labels: &BTreeMap<String, String>, format: Format) {
+    let Some((_, exemplar)) = line
+        .split_once("} ")
+        .and_then(|(_, rest)| rest.split_once(" # "))
+    else {
+        return;
+    };
+    assert_eq!(format, Format::OpenMetrics, "{line}");
+    assert!(name.ends_with("_bucket"), "{line}");
+    let (_, own, rest) = sample(&format!("x{exemplar}").replacen("} ", "} 1 # ", 1));
+    assert_eq!(rest, "1");
+    let length: usize = own
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    assert!(length <= 128, "{line}");
+    let numbers: Vec<f64> = exemplar
+        .split_once("} ")
+        .unwrap()
+        .1
+        .split(' ')
+        .map(|number| number.parse().unwrap())
+        .collect();
+    let [value, time] = numbers[..] else {
+        panic!("value and time: {line}");
+    };
+    assert!(value <= labels["le"].parse::<f64>().unwrap(), "{line}");
+    assert!(time > 0.0, "{line}");
 }
 
 fn check_histograms(samples: &Samples) {
@@ -130,7 +162,8 @@ fn sample(line: &str) -> (String, BTreeMap<String, String>, String) {
         rest = rest.strip_prefix('}').expect(line);
     }
     let value = rest.strip_prefix(' ').expect(line);
-    assert!(!value.contains(' '), "timestamp or exemplar: {line}");
+    let (value, _) = value.split_once(" # ").unwrap_or((value, ""));
+    assert!(!value.contains(' '), "timestamp: {line}");
     (name.to_owned(), labels, value.to_owned())
 }
 

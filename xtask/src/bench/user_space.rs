@@ -61,6 +61,12 @@ fn figures(report: &str) -> Result<Vec<Figure>> {
             Budget::AtMost(2000.0),
         )
         .with(values("to_histogram_and_span_ns")?),
+        Figure::new(
+            "user space, replay: the same, and in the request log",
+            "ns/exchange",
+            Budget::None,
+        )
+        .with(values("everything_ns")?),
     ])
 }
 
@@ -70,10 +76,11 @@ mod tests {
 
     #[test]
     fn every_round_is_a_value() {
-        let report = r#"{"to_histogram_ns":[1.0,2.5],"to_histogram_and_span_ns":[3]}"#;
+        let report =
+            r#"{"to_histogram_ns":[1.0,2.5],"to_histogram_and_span_ns":[3],"everything_ns":[4]}"#;
         let figures = figures(report).unwrap();
         let values: Vec<_> = figures.iter().map(|figure| &figure.values[..]).collect();
-        assert_eq!(values, [&[1.0, 2.5][..], &[3.0][..]]);
+        assert_eq!(values, [&[1.0, 2.5][..], &[3.0][..], &[4.0][..]]);
     }
 
     #[test]

@@ -296,6 +296,7 @@ async fn the_metrics_say_so() {
         lines,
         [
             "hark_span_export_retries_total 1",
+            "hark_spans_dropped_total{reason=\"expired\"} 0",
             "hark_spans_dropped_total{reason=\"malformed_answer\"} 0",
             "hark_spans_dropped_total{reason=\"queue_full\"} 1",
             "hark_spans_dropped_total{reason=\"refused\"} 0",

@@ -3,8 +3,8 @@
 use http::HeaderMap;
 
 use super::*;
-use crate::otlp::OtlpConfigError;
 use crate::otlp::config::{ClientIdentity, Compression};
+use crate::otlp::{OtlpConfigError, Signal};
 
 type Variables<'a> = &'a [(&'a str, &'a str)];
 type Headers<'a> = &'a [(&'a str, &'a [u8])];
@@ -40,6 +40,7 @@ fn sentence(variables: Variables<'_>) -> String {
 fn defaults() {
     let config = on(&[]);
     let expected = OtlpConfig {
+        signal: Signal::Traces,
         protocol: Protocol::HttpProtobuf,
         endpoint: "http://localhost:4318/v1/traces".parse().unwrap(),
         headers: HeaderMap::new(),
@@ -53,6 +54,7 @@ fn defaults() {
             max_export_batch_size: 512,
             schedule_delay: Duration::from_secs(5),
             export_timeout: Duration::from_secs(30),
+            max_age: Duration::from_secs(300),
         },
         retrying: Retrying {
             initial: Duration::from_secs(1),
@@ -310,6 +312,7 @@ fn batching() {
             max_export_batch_size: 10_000,
             schedule_delay: Duration::from_millis(1),
             export_timeout: Duration::from_secs(86_400),
+            max_age: Duration::from_secs(300),
         }
     );
     // The default batch is not longer than the queue.
@@ -443,5 +446,55 @@ fn sentences() {
             "OTEL_EXPORTER_OTLP_COMPRESSION is \"{}…\"; accepted is `gzip` or `none`",
             &long[..200]
         )
+    );
+}
+
+/// The same for log records, with variables of their own.
+fn read_logs(variables: Variables<'_>) -> Result<Option<OtlpConfig>, OtlpConfigError> {
+    OtlpConfig::logs_from_env(|name| {
+        variables
+            .iter()
+            .find(|(variable, _)| *variable == name)
+            .map(|(_, value)| (*value).to_owned())
+    })
+}
+
+#[test]
+fn log_records() {
+    let general = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://localhost:4318/base/");
+    let config = read_logs(&[general]).unwrap().unwrap();
+    assert_eq!(config.signal, Signal::Logs);
+    assert_eq!(config.endpoint, "http://localhost:4318/base/v1/logs");
+    assert_eq!(config.batching.schedule_delay, Duration::from_secs(1));
+
+    let config = read_logs(&[
+        general,
+        ("OTEL_EXPORTER_OTLP_LOGS_ENDPOINT", "http://logs:1/as/it/is"),
+        ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://traces:1/"),
+        ("OTEL_BLRP_MAX_QUEUE_SIZE", "7"),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "9"),
+        ("OTEL_TRACES_EXPORTER", "none"),
+    ])
+    .unwrap()
+    .unwrap();
+    assert_eq!(config.endpoint, "http://logs:1/as/it/is");
+    assert_eq!(config.batching.max_queue_size, 7);
+
+    assert_eq!(read_logs(&[]), Ok(None));
+    assert_eq!(
+        read_logs(&[general, ("OTEL_LOGS_EXPORTER", "none")]),
+        Ok(None)
+    );
+    let error = read_logs(&[general, ("OTEL_BLRP_SCHEDULE_DELAY", "soon")]).unwrap_err();
+    assert!(
+        error.to_string().starts_with("OTEL_BLRP_SCHEDULE_DELAY is"),
+        "{error}"
+    );
+    let half = ("OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY", "key.pem");
+    let error = read_logs(&[general, half]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "OTEL_EXPORTER_OTLP_LOGS_CLIENT_KEY is set but \
+         OTEL_EXPORTER_OTLP_LOGS_CLIENT_CERTIFICATE is not; a client certificate needs both"
     );
 }

@@ -52,7 +52,7 @@ fn once(protocol: Protocol, address: SocketAddr) -> OtlpConfig {
 }
 
 /// A port that nobody listens on: bound, but not listening, so that nobody else gets it.
-fn nobody() -> (SocketAddr, rustix::fd::OwnedFd) {
+pub(super) fn nobody() -> (SocketAddr, rustix::fd::OwnedFd) {
     use rustix::net::{AddressFamily, SocketType, bind, getsockname, socket};
     let socket = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
     bind(&socket, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();

@@ -6,6 +6,8 @@ mod config;
 mod convert;
 mod exact;
 mod failures;
+mod logs;
+mod outage;
 mod receiver;
 mod tls;
 
@@ -105,6 +107,7 @@ fn config(protocol: Protocol, address: SocketAddr) -> OtlpConfig {
         batching: Batching {
             schedule_delay: FOREVER,
             export_timeout: FOREVER,
+            max_age: 8 * FOREVER,
             ..Batching::default()
         },
         retrying: Retrying {

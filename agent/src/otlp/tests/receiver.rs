@@ -88,7 +88,10 @@ impl Reply {
 pub(super) struct Received {
     pub(super) target: String,
     pub(super) headers: HeaderMap,
+    /// Empty if it was no request of spans.
     pub(super) message: ExportTraceServiceRequest,
+    /// Over HTTP, without compression.
+    pub(super) body: Vec<u8>,
 }
 
 /// A collector that plays a script, the last reply again and again.
@@ -147,7 +150,11 @@ impl Receiver {
 
     async fn bind(script: &[Reply]) -> (Self, TcpListener) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let receiver = Self {
+        (Self::at(&listener, script), listener)
+    }
+
+    fn at(listener: &TcpListener, script: &[Reply]) -> Self {
+        Self {
             address: listener.local_addr().unwrap(),
             state: Arc::new(State {
                 script: Mutex::new(script.iter().cloned().collect()),
@@ -155,12 +162,21 @@ impl Receiver {
                 arrived: Notify::new(),
                 connections: AtomicUsize::new(0),
             }),
-        };
-        (receiver, listener)
+        }
     }
 
     pub(super) async fn http(script: &[Reply]) -> Self {
         let (receiver, listener) = Self::bind(script).await;
+        receiver.serve(listener)
+    }
+
+    /// On a socket that is there already.
+    pub(super) fn http_on(listener: TcpListener, script: &[Reply]) -> Self {
+        Self::at(&listener, script).serve(listener)
+    }
+
+    fn serve(self, listener: TcpListener) -> Self {
+        let receiver = self;
         let state = Arc::clone(&receiver.state);
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -223,7 +239,12 @@ where
             let reply = state.record(Received {
                 target: format!("{} {}", head.method, head.uri),
                 headers: head.headers,
-                message: ExportTraceServiceRequest::decode(body.as_slice()).unwrap(),
+                message: if head.uri.path().ends_with("/v1/logs") {
+                    ExportTraceServiceRequest::default()
+                } else {
+                    ExportTraceServiceRequest::decode(body.as_slice()).unwrap()
+                },
+                body,
             });
             let mut response = Response::new(Full::new(Bytes::new()));
             match reply {
@@ -270,6 +291,7 @@ impl TraceService for Service {
             target: String::new(),
             headers: request.metadata().clone().into_headers(),
             message: request.into_inner(),
+            body: vec![],
         });
         match reply {
             Reply::Accept { rejected, message } => {

@@ -30,8 +30,14 @@ impl Authority {
     }
 
     fn sign(&self, name: &str) -> (rcgen::Certificate, KeyPair) {
+        self.sign_until(name, 4096)
+    }
+
+    /// Valid until the beginning of a year.
+    fn sign_until(&self, name: &str, year: i32) -> (rcgen::Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let mut params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        params.not_after = rcgen::date_time_ymd(year, 1, 1);
         (params.signed_by(&key, &self.issuer).unwrap(), key)
     }
 
@@ -209,7 +215,7 @@ async fn files_that_cannot_be_used() {
             );
             let sentence = error.to_string();
             assert!(
-                sentence.starts_with("spans cannot be exported: "),
+                sentence.starts_with("OTLP cannot be exported: "),
                 "{sentence}"
             );
             assert!(
@@ -227,5 +233,113 @@ async fn files_that_cannot_be_used() {
         let mut plain = roots(&absent);
         plain.endpoint = "http://127.0.0.1:1/".parse().unwrap();
         assert!(Exporter::start(plain, &Handle::current()).is_ok());
+    }
+}
+
+/// Shows whichever certificate is in it.
+#[derive(Debug)]
+struct Shown(std::sync::Mutex<Arc<rustls::sign::CertifiedKey>>);
+
+impl rustls::server::ResolvesServerCert for Shown {
+    fn resolve(
+        &self,
+        _: rustls::server::ClientHello<'_>,
+    ) -> Option<Arc<rustls::sign::CertifiedKey>> {
+        Some(Arc::clone(&self.0.lock().unwrap()))
+    }
+}
+
+impl Authority {
+    fn certified_until(&self, year: i32) -> Arc<rustls::sign::CertifiedKey> {
+        let (certificate, key) = self.sign_until("127.0.0.1", year);
+        let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        let key = rustls::crypto::ring::sign::any_supported_type(&key).unwrap();
+        let chain = vec![certificate.der().clone()];
+        Arc::new(rustls::sign::CertifiedKey::new(chain, key))
+    }
+}
+
+/// The collector's certificate runs out, and is renewed: what could not be delivered meanwhile is
+/// counted, and nothing else is lost.
+#[tokio::test]
+async fn a_certificate_that_expires() {
+    let directory = TempDir::new().unwrap();
+    let authority = Authority::new();
+    let shown = Arc::new(Shown(std::sync::Mutex::new(
+        authority.certified_until(4096),
+    )));
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut server = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&shown) as Arc<dyn rustls::server::ResolvesServerCert>);
+    // A session that is resumed asks for no certificate.
+    server.send_tls13_tickets = 0;
+    // Each batch on a connection of its own.
+    let taken = Reply::Http {
+        status: 200,
+        headers: vec![("connection", "close".to_owned())],
+        body: vec![],
+    };
+    let receiver = Receiver::tls(&[taken], server, false).await;
+    let mut config = secure(
+        Protocol::HttpProtobuf,
+        &receiver,
+        authority.file(&directory),
+    );
+    config.batching.max_export_batch_size = 2;
+    let exporter = start(config);
+    let done = async |batches: u64| {
+        while exporter.offered() - exporter.queued() < 2 * batches {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    for (batches, year) in [(1, 4096), (2, 2020), (3, 4096)] {
+        *shown.0.lock().unwrap() = authority.certified_until(year);
+        offer(&exporter, 2);
+        done(batches).await;
+    }
+    assert_eq!(receiver.spans(), [2, 2]);
+    let expected = Books {
+        offered: 6,
+        exported: 4,
+        queued: 0,
+        retries: 0,
+        dropped: vec![(DropReason::Unavailable, 2)],
+    };
+    assert_eq!(books(&exporter), expected);
+}
+
+/// The agent's own certificate is replaced, as machines do it: no restart, no span lost.
+#[tokio::test]
+async fn a_client_certificate_that_is_renewed() {
+    let directory = TempDir::new().unwrap();
+    let (authority, before) = (Authority::new(), Authority::new());
+    for (protocol, alpn) in BOTH {
+        let server = authority.server(Some(&authority), alpn);
+        let grpc = protocol == Protocol::Grpc;
+        let receiver = Receiver::tls(&[Reply::OK], server, grpc).await;
+        let config = OtlpConfig {
+            client_identity: Some(before.client(&directory)),
+            retrying: Retrying {
+                initial: Duration::from_millis(1),
+                max: Duration::from_millis(20),
+            },
+            ..secure(protocol, &receiver, authority.file(&directory))
+        };
+        let mut config = config;
+        config.batching.max_export_batch_size = 2;
+        let exporter = start(config);
+        offer(&exporter, 2);
+        while exporter.retries() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        assert_eq!(receiver.spans(), [0; 0], "{protocol:?}");
+        authority.client(&directory);
+        exporter.shutdown(FOREVER).await;
+        assert_eq!(receiver.spans(), [2], "{protocol:?}");
+        let books = books(&exporter);
+        assert_eq!((books.exported, books.dropped), (2, vec![]), "{protocol:?}");
     }
 }
