@@ -66,9 +66,11 @@ pub enum Counter {
     /// Directions in which header blocks came after others that were not seen: followed from the
     /// middle, or taken up again after they were lost.
     Http2Joined,
+    /// Header blocks that were passed over before it was certain that the connection is HTTP/2.
+    Http2BlocksPassed,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::Http2Joined as u32 + 1;
+    pub const COUNT: u32 = Self::Http2BlocksPassed as u32 + 1;
 }

@@ -5,9 +5,12 @@
 //! whoever asks is told if there was more.
 
 use std::net::IpAddr;
+use std::os::fd::RawFd;
 use std::time::Instant;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{
+    DefaultNla, NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload, Nla as _,
+};
 use netlink_packet_sock_diag::SockDiagMessage;
 use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
 use netlink_packet_sock_diag::inet::nlas::Nla;
@@ -122,23 +125,103 @@ const fn has_received_fin(state: u8) -> bool {
 pub fn tcp_sockets(ask: Ask, deadline: Instant) -> Result<Vec<TcpSocket>, SockDiagError> {
     let mut sockets = Vec::new();
     for family in [AF_INET, AF_INET6] {
-        dump(ask, family, deadline, &mut sockets)?;
+        dump(&question(ask, family), deadline, &mut |response| {
+            sockets.push(TcpSocket::from(response));
+            sockets.len()
+        })?;
     }
     Ok(sockets)
 }
 
+/// The beginning of what BPF programs keep with a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// As [`TcpSocket::cookie`].
+    pub cookie: u64,
+    /// Its first bytes.
+    pub value: Vec<u8>,
+}
+
+/// The TCP connections of the calling thread's network namespace with which something is kept in the
+/// socket storage map `map`, and the first `keep` bytes of it (`INET_DIAG_REQ_SK_BPF_STORAGES`,
+/// Linux 5.7).
+///
+/// # Errors
+///
+/// As [`tcp_sockets`]. Needs `CAP_BPF` (`bpf_sk_storage_diag_alloc`).
+pub fn stored(map: RawFd, keep: usize, deadline: Instant) -> Result<Vec<Stored>, SockDiagError> {
+    let mut sockets = Vec::new();
+    for family in [AF_INET, AF_INET6] {
+        let mut question = question(Ask::Connections, family);
+        // Two attributes, one in the other: their lengths, types, and the map's descriptor.
+        question.extend(12_u16.to_ne_bytes());
+        question.extend(REQUEST_STORAGES.to_ne_bytes());
+        question.extend(8_u16.to_ne_bytes());
+        question.extend(REQUEST_MAP_FD.to_ne_bytes());
+        question.extend(map.to_ne_bytes());
+        let length = u32::try_from(question.len()).unwrap_or(u32::MAX);
+        question[..4].copy_from_slice(&length.to_ne_bytes());
+        dump(&question, deadline, &mut |response| {
+            let cookie = cookie(response.header.socket_id.cookie);
+            let values = response.nlas.into_iter().filter_map(|nla| match nla {
+                Nla::Other(nla) => value_of(&nla, keep),
+                _ => None,
+            });
+            sockets.extend(values.map(|value| Stored { cookie, value }));
+            sockets.len()
+        })?;
+    }
+    Ok(sockets)
+}
+
+/// `INET_DIAG_REQ_SK_BPF_STORAGES` and `INET_DIAG_SK_BPF_STORAGES`, `include/uapi/linux/inet_diag.h`;
+/// the others `include/uapi/linux/sock_diag.h`.
+const REQUEST_STORAGES: u16 = 2;
+const REQUEST_MAP_FD: u16 = 1;
+const STORAGES: u16 = 20;
+const STORAGE: u16 = 1;
+const STORAGE_VALUE: u16 = 3;
+
+/// The beginning of the value in an attribute with storages: of the one map that was asked for.
+fn value_of(nla: &DefaultNla, keep: usize) -> Option<Vec<u8>> {
+    if nla.kind() & TYPE != STORAGES {
+        return None;
+    }
+    let mut bytes = vec![0; nla.value_len()];
+    nla.emit_value(&mut bytes);
+    let value = attribute(attribute(&bytes, STORAGE)?, STORAGE_VALUE)?;
+    Some(value[..value.len().min(keep)].to_vec())
+}
+
+/// `NLA_TYPE_MASK`
+const TYPE: u16 = 0x3fff;
+
+/// The content of the first attribute of that type in a list of attributes.
+fn attribute(mut list: &[u8], kind: u16) -> Option<&[u8]> {
+    while let Some([l0, l1, k0, k1]) = list.first_chunk() {
+        let length = usize::from(u16::from_ne_bytes([*l0, *l1]));
+        let content = list.get(4..length)?;
+        if u16::from_ne_bytes([*k0, *k1]) & TYPE == kind {
+            return Some(content);
+        }
+        list = list.get(length.next_multiple_of(4)..)?;
+    }
+    None
+}
+
+/// Sends a question and hands each answer to `sink`, which says how many there are now.
 fn dump(
-    ask: Ask,
-    family: u8,
+    question: &[u8],
     deadline: Instant,
-    sockets: &mut Vec<TcpSocket>,
+    sink: &mut impl FnMut(InetResponse) -> usize,
 ) -> Result<(), SockDiagError> {
+    let mut count = 0;
     let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     // An answer is there when the question has been sent, and when the one before was read.
     socket.set_non_blocking(true)?;
-    socket.send(&question(ask, family), 0)?;
+    socket.send(question, 0)?;
     let mut buffer = vec![0; ANSWER];
     loop {
         let size = socket.recv(&mut &mut buffer[..], 0)?;
@@ -151,18 +234,18 @@ fn dump(
             rest = rest.get(length.max(16)..).unwrap_or_default();
             match message.payload {
                 NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    sockets.push(TcpSocket::from(*response));
+                    count = sink(*response);
                 }
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(error.to_io().into()),
                 _ => {}
             }
-            if sockets.len() >= MAX_SOCKETS {
-                return Err(SockDiagError::TooMany(sockets.len()));
+            if count >= MAX_SOCKETS {
+                return Err(SockDiagError::TooMany(count));
             }
         }
         if Instant::now() >= deadline {
-            return Err(SockDiagError::TooMany(sockets.len()));
+            return Err(SockDiagError::TooMany(count));
         }
     }
 }
@@ -201,16 +284,20 @@ fn question(ask: Ask, family: u8) -> Vec<u8> {
     bytes
 }
 
+/// Two words, the lower first, whatever the machine's byte order.
+fn cookie(bytes: [u8; 8]) -> u64 {
+    let [a, b, c, d, e, f, g, h] = bytes;
+    let low = u32::from_ne_bytes([a, b, c, d]);
+    let high = u32::from_ne_bytes([e, f, g, h]);
+    u64::from(high) << 32 | u64::from(low)
+}
+
 impl From<InetResponse> for TcpSocket {
     fn from(response: InetResponse) -> Self {
         let InetResponse { header, nlas } = response;
         let id = header.socket_id;
-        // Two words, the lower first, whatever the machine's byte order.
-        let [a, b, c, d, e, f, g, h] = id.cookie;
-        let low = u32::from_ne_bytes([a, b, c, d]);
-        let high = u32::from_ne_bytes([e, f, g, h]);
         let mut socket = Self {
-            cookie: u64::from(high) << 32 | u64::from(low),
+            cookie: cookie(id.cookie),
             inode: header.inode,
             family: header.family,
             state: header.state,

@@ -1,6 +1,9 @@
 //! The socket object: loaded, attached, and its maps.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::time::Instant;
 
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{EbpfLoader, Pod};
@@ -11,6 +14,8 @@ use hark_common::socket::SocketAddress;
 use super::Hook;
 use super::object::jump::Jump;
 use super::object::{Object, ObjectError, Types, Wanted, refused};
+use super::positions;
+use crate::http2::checkpoint::Positions;
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_SOCKET_OBJECT"));
@@ -68,6 +73,7 @@ pub struct SocketPrograms {
     object: Object,
     counters: PerCpuArray<MapData, u64>,
     own: HashMap<MapData, Key, u8>,
+    http2: MapData,
 }
 
 #[derive(Clone, Copy)]
@@ -111,6 +117,7 @@ impl SocketPrograms {
             Self {
                 counters: object.map("COUNTERS")?,
                 own: object.map("OWN_ENDPOINTS")?,
+                http2: object.storage("HTTP2")?,
                 object,
             },
             records,
@@ -153,6 +160,18 @@ impl SocketPrograms {
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, super::info::ProgramFigures)> {
         self.object.figures()
+    }
+
+    /// Where the kernel side stands in the HTTP/2 connections of these processes' network
+    /// namespaces; see [`positions`].
+    #[must_use]
+    pub fn http2_positions(
+        &self,
+        proc_root: &Path,
+        pids: impl Iterator<Item = u32>,
+        deadline: Instant,
+    ) -> Positions {
+        positions::of(self.http2.fd().as_fd(), proc_root, pids, deadline)
     }
 
     /// Leaves out every connection to this endpoint of the agent's own, in the agent's network

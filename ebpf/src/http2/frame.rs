@@ -2,6 +2,8 @@
 
 /// Bytes of a frame header.
 pub const HEADER_SIZE: u32 = 9;
+/// Bytes of what is handed over of a DATA frame: its header, and what is said of its messages.
+pub const DATA_SIZE: u32 = HEADER_SIZE + hark_common::http2::MESSAGES_SIZE as u32;
 
 /// The largest payload before a peer has allowed more (`SETTINGS_MAX_FRAME_SIZE`, RFC 9113 §6.5.2),
 /// in bytes.

@@ -6,34 +6,33 @@ use hark_common::counter::Counter;
 use hark_common::http2::{Http2Record, PIECE_LIMIT, flag as record_flag};
 use hark_common::socket::{RecordHeader, RecordKind};
 
-use super::frame::HEADER_SIZE;
 use super::{Scratch, State, flag};
 use crate::env::Env;
 use crate::exchange::SocketState;
 
-/// Adds the nine bytes of `header` to the record.
+/// Adds the first bytes of `header` to the record: a frame header, or that of a DATA frame with what
+/// follows it.
 #[inline(always)]
 pub fn push_header(
     env: &mut impl Env,
     socket: &SocketState,
     state: &mut State,
     s: &mut Scratch,
-    header: &[u8; 32],
+    (header, size): (&[u8; 32], u32),
 ) {
-    if s.len > PIECE_LIMIT as u32 - HEADER_SIZE {
+    if s.len > PIECE_LIMIT as u32 - size {
         flush(env, socket, state, s);
     }
     let at = s.len as usize & (PIECE_LIMIT - 1);
     // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long; the
-    // header has more than nine bytes.
+    // header has more than sixteen bytes. What is too much is written over.
     unsafe {
-        let to = s.bytes.as_mut_ptr().add(at);
-        let from = header.as_ptr();
-        to.cast::<u64>()
-            .write_unaligned(from.cast::<u64>().read_unaligned());
-        to.add(8).write(from.add(8).read());
+        let to = s.bytes.as_mut_ptr().add(at).cast::<u64>();
+        let from = header.as_ptr().cast::<u64>();
+        to.write_unaligned(from.read_unaligned());
+        to.add(1).write_unaligned(from.add(1).read_unaligned());
     }
-    s.len += HEADER_SIZE;
+    s.len += size;
     s.headed = 1;
 }
 
@@ -55,7 +54,13 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
     } else if flow.flags & flag::RESYNC != 0 {
         flags |= record_flag::RESYNC;
     }
-    flow.flags &= !flag::RESYNC;
+    if flags & record_flag::RESYNC != 0 && flow.flags & flag::ORIGIN != 0 {
+        flags |= record_flag::ORIGIN;
+        s.record.origin = flow.origin;
+    } else {
+        s.record.origin = 0;
+    }
+    flow.flags &= !(flag::RESYNC | flag::ORIGIN);
     if s.event.described == 0 {
         s.event.described = 1;
         env.describe(&mut s.record.task, &mut flow.introduced);
@@ -81,6 +86,7 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
     s.record.flags = flags;
     s.record.direction = direction;
     s.record.role = socket.role;
+    s.record.reserved = 0;
     flow.seq = flow.seq.wrapping_add(1);
     // SAFETY: the bytes follow the record without a gap, and hold at least `len`.
     let sent = unsafe { env.emit(from_ref(&*s).cast(), size) };

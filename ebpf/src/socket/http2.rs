@@ -132,7 +132,9 @@ fn on_message(
         s.event = http1.event;
         preface(state, direction);
         socket.set_probing(direction, probing::NONE);
+        s.sequence = socket.sequence(direction);
     }
+    s.numbered = (family != AF_UNIX) as u16;
     s.event.now = now;
     s.event.direction = direction;
     s.event.socket = cookie;
@@ -144,7 +146,8 @@ fn on_message(
                 gap(&mut Kernel, socket, state, s, missing);
             }
         }
-        if counted_in_payload(state, direction, ret as u64, now) {
+        s.sequence = socket.sequence(direction);
+        if counted_in_payload(state, s, direction, ret as u64, now) {
             return;
         }
         s.event.left = ret as u64;
