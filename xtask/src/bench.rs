@@ -9,6 +9,7 @@ mod agent;
 mod child;
 mod disk;
 mod figure;
+mod grpc;
 mod nginx;
 mod page;
 mod phases;
@@ -58,10 +59,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         );
     }
     if !setup::tools(Need::Bench)?.is_empty() {
-        bail!("bench needs nginx and wrk; see above");
+        bail!("bench needs nginx, wrk and h2load; see above");
     }
     build::everything(workspace, true)?;
     let user_space = user_space::build(workspace)?;
+    let grpc = grpc::build(workspace)?;
     let interrupt = Interrupt::listen()?;
     let _turn = turn(&interrupt)?;
     if agent::attached() {
@@ -77,6 +79,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     };
     let mut notes = Notes::default();
     let mut figures = bench.alternating(&mut notes)?;
+    figures.extend(bench.grpc(&grpc)?);
     figures.extend(bench.switches()?);
     figures.extend(disk::measure(&bench)?);
     figures.extend(bench.memory()?);
