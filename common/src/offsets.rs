@@ -70,6 +70,8 @@ pub struct Offsets {
     pub sock_socket: u32,
     /// `struct socket.file` (`struct file *`).
     pub socket_file: u32,
+    /// `struct socket.sk`.
+    pub socket_sk: u32,
     /// `struct pt_regs`: the system call number (x86-64 `orig_ax`, aarch64 `syscallno`).
     pub regs_syscall: u32,
     /// `struct pt_regs`: the first argument (x86-64 `di`, aarch64 `orig_x0`).
@@ -89,4 +91,4 @@ pub const MACHINE_X86_64: u32 = 0;
 /// Value of [`Offsets::machine`]: aarch64.
 pub const MACHINE_AARCH64: u32 = 1;
 
-const _: () = assert!(size_of::<Offsets>() == 36 * 4 && align_of::<Offsets>() == 4);
+const _: () = assert!(size_of::<Offsets>() == 37 * 4 && align_of::<Offsets>() == 4);

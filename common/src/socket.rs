@@ -247,3 +247,31 @@ const _: () = {
     assert!(align_of::<RequestRecord>() == 8 && align_of::<ResponseRecord>() == 8);
     assert!(align_of::<AbortRecord>() == 8 && align_of::<ProcessRecord>() == 8);
 };
+
+/// Which of the per-CPU working memories a program of the sockets uses: each its own.
+pub mod slot {
+    /// `sock_send_length`, or `inet_sendmsg`.
+    pub const SEND: u32 = 0;
+    /// `sock_recv_length`, or `inet_recvmsg`.
+    pub const RECV: u32 = 1;
+    /// `inet_sock_set_state`.
+    pub const STATE: u32 = 2;
+    /// `tcp_destroy_sock`.
+    pub const DESTROY: u32 = 3;
+    /// How many there are where the kernel has the tracepoints.
+    pub const TRACEPOINTS: u32 = 4;
+    /// `inet6_sendmsg`.
+    pub const SEND6: u32 = 4;
+    /// `inet6_recvmsg`.
+    pub const RECV6: u32 = 5;
+    /// `unix_stream_sendmsg`.
+    pub const SEND_UNIX: u32 = 6;
+    /// `unix_stream_recvmsg`.
+    pub const RECV_UNIX: u32 = 7;
+    /// `inet_sendpage`.
+    pub const SEND_PAGE: u32 = 8;
+    /// `unix_stream_sendpage`.
+    pub const SEND_PAGE_UNIX: u32 = 9;
+    /// How many there are.
+    pub const COUNT: u32 = 10;
+}

@@ -1,10 +1,19 @@
 //! What the logic needs from the world around it.
 
 use hark_common::counter::Counter;
-use hark_common::socket::Task;
+use hark_common::socket::{AbortReason, Task};
+
+use crate::exchange::{self, Scratch, SocketState};
+use crate::http1::{self, Found, Stream, Window};
+use crate::http2;
 
 /// The kernel, or a test that plays it.
-pub trait Env {
+///
+/// The methods that have a body are the logic's own parts, by which it is cut for the kernel's
+/// verifier: there each is a global function (`Documentation/bpf/`, "Function-by-function
+/// verification"), looked at once with whatever its arguments may hold, where it would else be walked
+/// again from every place that calls it, with every state that can lead there.
+pub trait Env: Sized {
     /// Copies `len` bytes at `addr` of the current task's memory to `to`. False if they cannot be
     /// read; `to` may then hold anything.
     ///
@@ -27,4 +36,63 @@ pub trait Env {
 
     /// Adds `n` to a counter.
     fn count(&mut self, counter: Counter, n: u64);
+
+    /// [`http1::scan`].
+    #[inline(always)]
+    fn scan(
+        &mut self,
+        stream: &mut Stream,
+        window: &Window,
+        (at, end): (u32, u32),
+        request: bool,
+    ) -> (u32, Found) {
+        http1::scan(stream, window, at, end, request)
+    }
+
+    /// [`exchange::request_begun`].
+    #[inline(always)]
+    fn request_begun(&mut self, state: &mut SocketState, s: &mut Scratch) {
+        exchange::request_begun(self, state, s);
+    }
+
+    /// [`exchange::request_piece`].
+    #[inline(always)]
+    fn request_piece(&mut self, state: &mut SocketState, s: &mut Scratch, last: bool) {
+        exchange::request_piece(self, state, s, last);
+    }
+
+    /// [`exchange::response_end`].
+    #[inline(always)]
+    fn response_end(&mut self, state: &mut SocketState, s: &mut Scratch, flags: u16) {
+        exchange::response_end(self, state, s, flags);
+    }
+
+    /// [`exchange::end_outstanding`].
+    #[inline(always)]
+    fn end_outstanding(
+        &mut self,
+        state: &mut SocketState,
+        s: &mut Scratch,
+        (reason, errno): (AbortReason, u32),
+        counter: Counter,
+    ) {
+        exchange::end_outstanding(self, state, s, (reason, errno), counter);
+    }
+
+    /// [`http2::output::flush`].
+    #[inline(always)]
+    fn http2_flush(
+        &mut self,
+        socket: &SocketState,
+        state: &mut http2::State,
+        s: &mut http2::Scratch,
+    ) {
+        http2::output::flush(self, socket, state, s);
+    }
+
+    /// [`http2::data::data_end`].
+    #[inline(always)]
+    fn http2_data_end(&mut self, state: &mut http2::State, s: &mut http2::Scratch) {
+        http2::data::data_end(self, state, s);
+    }
 }

@@ -310,7 +310,7 @@ fn header(kind: RecordKind, size: u32, event: &Event) -> RecordHeader {
 }
 
 /// The request line is whole: an exchange begins.
-#[cfg_attr(target_arch = "bpf", inline(never))]
+#[inline(always)]
 pub fn request_begun(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) {
     let direction = s.event.direction;
     if state.verdict != verdict::HTTP1 {
@@ -404,7 +404,7 @@ pub fn request_unread(env: &mut impl Env, state: &mut SocketState, direction: u8
 }
 
 /// Hands over the part of a request head that the window holds, up to the current position.
-#[cfg_attr(target_arch = "bpf", inline(never))]
+#[inline(always)]
 pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, last: bool) {
     let direction = s.event.direction;
     let stream = state.stream(direction);
@@ -480,7 +480,7 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
 /// The request's head is complete.
 #[inline(always)]
 pub fn request_head_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) {
-    request_piece(env, state, s, true);
+    env.request_piece(state, s, true);
     let stream = state.stream(s.event.direction);
     let found = if stream.flags & flag::CONNECT != 0 {
         Found::MessageEnd
@@ -519,16 +519,16 @@ pub fn response_head_end(env: &mut impl Env, state: &mut SocketState, s: &mut Sc
         return;
     }
     if status == 101 || connect && status < 300 {
-        response_end(env, state, s, record_flag::SWITCHED);
+        env.response_end(state, s, record_flag::SWITCHED);
         return;
     }
     if head || status == 204 || status == 304 || body_begins(stream, true) == Found::MessageEnd {
-        response_end(env, state, s, 0);
+        env.response_end(state, s, 0);
     }
 }
 
 /// The response is complete: the exchange ends.
-#[cfg_attr(target_arch = "bpf", inline(never))]
+#[inline(always)]
 pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, flags: u16) {
     let index = state.ended;
     let lost = state.request_lost(index);
@@ -614,9 +614,9 @@ pub fn close(
     let response_direction = state.request_direction() ^ 1;
     let until_close = state.stream(response_direction).phase == phase::UNTIL_CLOSE;
     if until_close && state.outstanding() != 0 && errno == 0 {
-        response_end(env, state, s, record_flag::UNTIL_CLOSE);
+        env.response_end(state, s, record_flag::UNTIL_CLOSE);
     }
-    end_outstanding(env, state, s, (reason, errno), Counter::ExchangesEnded);
+    env.end_outstanding(state, s, (reason, errno), Counter::ExchangesEnded);
 }
 
 /// The rest of the stream cannot be followed: what is outstanding is lost, and the connection is
@@ -624,16 +624,13 @@ pub fn close(
 #[inline(always)]
 pub fn give_up(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, counter: Counter) {
     let why = (AbortReason::Lost, counter as u32);
-    end_outstanding(env, state, s, why, counter);
+    env.end_outstanding(state, s, why, counter);
 }
 
 /// Ends `ended..begun`, and a head whose request line is not whole yet, and counts them under
 /// `counter`.
-///
-/// Five parameters, with `env`, which none is passed for: Linux 7.2 and later take a function's sixth
-/// in the type information for one on the stack, and refuse a call that puts none there.
-#[cfg_attr(target_arch = "bpf", inline(never))]
-fn end_outstanding(
+#[inline(always)]
+pub fn end_outstanding(
     env: &mut impl Env,
     state: &mut SocketState,
     s: &mut Scratch,
@@ -649,7 +646,7 @@ fn end_outstanding(
     let request_last = request.last_ns;
     let untold = state.flags & state_flag::UNTOLD != 0;
     if outstanding == 0 && !unborn && !untold {
-        state.streams = fresh(&state.streams);
+        fresh(&mut state.streams);
         return;
     }
     let request_lost = outstanding != 0 && state.request_lost(state.begun.wrapping_sub(1));
@@ -700,7 +697,7 @@ fn end_outstanding(
         role,
         reserved: [0; 5],
     };
-    state.streams = fresh(&state.streams);
+    fresh(&mut state.streams);
     state.ended = state.begun;
     state.lost_ended = state.lost_begun;
     state.flags &= !state_flag::UNTOLD;
@@ -719,9 +716,8 @@ fn end_outstanding(
 
 /// Both directions before a head, their sequence numbers kept.
 #[inline(always)]
-fn fresh(streams: &[Stream; 2]) -> [Stream; 2] {
-    let mut streams = *streams;
-    streams[0].reset();
-    streams[1].reset();
-    streams
+fn fresh(streams: &mut [Stream; 2]) {
+    let [received, sent] = streams;
+    received.reset();
+    sent.reset();
 }

@@ -123,13 +123,13 @@ impl Stream {
     pub fn reset(&mut self) {
         self.phase = phase::START;
         self.flags &= flag::SEQUENCE;
-        self.matched = 0;
-        self.remaining = 0;
-        self.length = 0;
-        self.body_bytes = 0;
-        self.tail = 0;
-        self.head_bytes = 0;
-        self.status = 0;
+        clear(&mut self.matched);
+        clear(&mut self.remaining);
+        clear(&mut self.length);
+        clear(&mut self.body_bytes);
+        clear(&mut self.tail);
+        clear(&mut self.head_bytes);
+        clear(&mut self.status);
     }
 
     /// Gives back `at` by way of memory, so that the kernel's verifier forgets what it knows of it.
@@ -166,7 +166,16 @@ impl Stream {
     }
 }
 
+/// Sets a field to 0 by a store of its own. Those of neighbours would be gathered into a call of
+/// `memset`, which is a loop over bytes here, and the verifier goes through each round of it.
+#[inline(always)]
+fn clear<T: Default>(field: &mut T) {
+    // SAFETY: a live value.
+    unsafe { (&raw mut *field).write_volatile(T::default()) }
+}
+
 /// What a step came upon.
+#[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Found {
     /// Nothing; call again.
@@ -183,6 +192,23 @@ pub enum Found {
     Http2,
     /// It was HTTP/1, and has become something that cannot be followed.
     Broken,
+}
+
+impl Found {
+    /// The one of this code, as `found as u8` gives it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(code: u8) -> Self {
+        match code {
+            0 => Self::Nothing,
+            1 => Self::RequestLine,
+            2 => Self::HeadEnd,
+            3 => Self::MessageEnd,
+            4 => Self::NotHttp,
+            5 => Self::Http2,
+            _ => Self::Broken,
+        }
+    }
 }
 
 /// Whether the window's bytes from `at` on begin like a status line.
@@ -406,12 +432,12 @@ fn start(stream: &mut Stream, window: &Window, at: u32, request: bool) -> (u32, 
         stream.phase = phase::STATUS;
     }
     stream.flags &= flag::SEQUENCE;
-    stream.matched = 0;
-    stream.head_bytes = 0;
-    stream.body_bytes = 0;
-    stream.length = 0;
-    stream.tail = 0;
-    stream.status = 0;
+    clear(&mut stream.matched);
+    clear(&mut stream.head_bytes);
+    clear(&mut stream.body_bytes);
+    clear(&mut stream.length);
+    clear(&mut stream.tail);
+    clear(&mut stream.status);
     (at, Found::Nothing)
 }
 

@@ -1,8 +1,9 @@
 //! Kernel programs of the socket layer: every send and receive on every stream socket.
 //!
-//! Three BTF tracepoints. `sock_send_length` and `sock_recv_length` fire at the end of each message
-//! on any socket, whatever the system call; the bytes are read from the caller's buffer, which the
-//! user registers name. `inet_sock_set_state` tells the end of a TCP connection.
+//! BTF tracepoints. `sock_send_length` and `sock_recv_length` fire at the end of each message on any
+//! socket, whatever the system call; the bytes are read from the caller's buffer, which the user
+//! registers name. Kernels that lack them have functions at whose end the same is told (`socket/fexit.rs`).
+//! `inet_sock_set_state` and `tcp_destroy_sock` tell the end of a TCP connection.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
@@ -25,8 +26,8 @@ mod socket {
     use hark_common::counter::Counter;
     use hark_common::offsets::{MACHINE_AARCH64, Offsets};
     use hark_common::socket::{
-        ARGS_LIMIT, AbortReason, ENVIRON_LIMIT, ProcessKey, ProcessRecord, RecordHeader,
-        RecordKind, SocketAddress, Task,
+        ARGS_LIMIT, AbortReason, ENVIRON_LIMIT, ProcessKey, ProcessRecord, RecordKind,
+        SocketAddress, Task, slot,
     };
     use hark_ebpf::classify::{
         End, conclude, counted_in_body, end_of_stream, ends_in_body, gap_before, is_for_http2,
@@ -34,6 +35,8 @@ mod socket {
     };
     use hark_ebpf::env::Env;
     use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, probing, verdict};
+    use hark_ebpf::http1::{Found, Stream, Window};
+    use hark_ebpf::http2::{Scratch as Http2Scratch, State};
     use hark_ebpf::kernel::{constant, field, probe};
     use hark_ebpf::walk::{STEPS, Step, gap, step};
 
@@ -89,6 +92,7 @@ mod socket {
         fdtable_max_fds: 0,
         sock_socket: 0,
         socket_file: 0,
+        socket_sk: 0,
         regs_syscall: 0,
         regs_arg0: 0,
         regs_arg1: 0,
@@ -103,7 +107,9 @@ mod socket {
         };
     }
 
-    // Behind the macro, which it uses.
+    // Behind the macro, which they use.
+    mod apart;
+    mod fexit;
     mod http2;
 
     /// The agent's own process id, whose sockets are left out.
@@ -130,16 +136,10 @@ mod socket {
     /// The agent's own endpoints: sockets that talk to them are left out as well.
     #[map]
     static OWN_ENDPOINTS: LruHashMap<SocketAddress, u8> = LruHashMap::with_max_entries(1024, 0);
-    // One working memory per program: from Linux 7.0 on one program may be interrupted by another
-    // on the same CPU, but none by itself.
+    /// Working memory, one for each program, by [`slot`]: from Linux 7.0 on one program may be
+    /// interrupted by another on the same CPU, as fexit programs may be before, but none by itself.
     #[map]
-    static SEND_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
-    #[map]
-    static RECV_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
-    #[map]
-    static STATE_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
-    #[map]
-    static DESTROY_SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
+    static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(slot::COUNT, 0);
     #[map]
     static INTRODUCTION: PerCpuArray<Introduction> = PerCpuArray::with_max_entries(1, 0);
 
@@ -205,6 +205,53 @@ mod socket {
         #[inline(always)]
         fn count(&mut self, counter: Counter, n: u64) {
             bump(counter as u32, n);
+        }
+
+        #[inline(always)]
+        fn scan(
+            &mut self,
+            stream: &mut Stream,
+            window: &Window,
+            (at, end): (u32, u32),
+            request: bool,
+        ) -> (u32, Found) {
+            apart::scanned(apart::http1_scan(stream, window, at, end, request as u32))
+        }
+
+        #[inline(always)]
+        fn request_begun(&mut self, state: &mut SocketState, s: &mut Scratch) {
+            apart::http1_request_begun(state, s);
+        }
+
+        #[inline(always)]
+        fn request_piece(&mut self, state: &mut SocketState, s: &mut Scratch, last: bool) {
+            apart::http1_request_piece(state, s, last as u32);
+        }
+
+        #[inline(always)]
+        fn response_end(&mut self, state: &mut SocketState, s: &mut Scratch, flags: u16) {
+            apart::http1_response_end(state, s, flags as u32);
+        }
+
+        #[inline(always)]
+        fn end_outstanding(
+            &mut self,
+            state: &mut SocketState,
+            s: &mut Scratch,
+            (reason, errno): (AbortReason, u32),
+            counter: Counter,
+        ) {
+            apart::http1_end_outstanding(state, s, reason, errno, counter);
+        }
+
+        #[inline(always)]
+        fn http2_flush(&mut self, socket: &SocketState, state: &mut State, s: &mut Http2Scratch) {
+            apart::http2_flush(socket, state, s);
+        }
+
+        #[inline(always)]
+        fn http2_data_end(&mut self, state: &mut State, s: &mut Http2Scratch) {
+            apart::http2_data_end(state, s);
         }
     }
 
@@ -273,17 +320,15 @@ mod socket {
                 probe(mm, offset!(mm_env_end)),
             );
             let size = size_of::<ProcessRecord>() as u32 + args_len + environ_len;
-            (*to).record = ProcessRecord {
-                header: RecordHeader {
-                    kind: RecordKind::Process as u32,
-                    size,
-                    time_ns: bpf_ktime_get_ns(),
-                    socket: 0,
-                },
-                task: *task,
-                args_len,
-                environ_len,
-            };
+            // Field by field: a whole record would lie on the stack first, which has little room.
+            let record = &mut (*to).record;
+            record.header.kind = RecordKind::Process as u32;
+            record.header.size = size;
+            record.header.time_ns = bpf_ktime_get_ns();
+            record.header.socket = 0;
+            record.task = *task;
+            record.args_len = args_len;
+            record.environ_len = environ_len;
             let map = (&raw const RECORDS).cast_mut().cast::<c_void>();
             let sent = bpf_ringbuf_output(map, to.cast(), size as u64, FORCE_WAKEUP) == 0;
             if sent {
@@ -509,15 +554,14 @@ mod socket {
                 }
                 Buffer::Message => {
                     // struct user_msghdr: msg_iov at 16, msg_iovlen at 24.
-                    let mut iov = [0u64; 2];
-                    if bpf_probe_read_user((&raw mut iov).cast(), 16, (at + 16) as *const c_void)
-                        != 0
-                    {
+                    let to = (&raw mut event.iovec).cast();
+                    if bpf_probe_read_user(to, 16, (at + 16) as *const c_void) != 0 {
                         event.unreadable_as = Counter::UnreadableFault as u8;
                         return;
                     }
-                    event.vector = iov[0];
-                    event.vector_left = iov[1] as u32;
+                    let [vector, count] = event.iovec;
+                    event.vector = vector;
+                    event.vector_left = count as u32;
                     event.segment_left = 0;
                     event.readable = 1;
                 }
@@ -526,29 +570,32 @@ mod socket {
         }
     }
 
-    /// What the loop's callback needs; lies on the stack of the program.
+    /// What a loop's callback needs; lies on the stack of the program, once for both protocols.
     #[repr(C)]
     struct Walk {
-        state: *mut SocketState,
-        scratch: *mut Scratch,
+        socket: *mut SocketState,
+        /// Of HTTP/2 only.
+        state: *mut State,
+        /// The working memory of the protocol.
+        scratch: *mut c_void,
+        /// What the last step said.
         step: u64,
     }
 
     #[inline(never)]
-    extern "C" fn walk(_index: u64, walk: *mut Walk) -> i64 {
+    extern "C" fn step_http1(_index: u64, walk: *mut Walk) -> i64 {
         // SAFETY: `walk` points to the program's stack, and holds pointers to map values that stay
         // valid for the program's run.
         unsafe {
-            let next = step(&mut Kernel, &mut *(*walk).state, &mut *(*walk).scratch);
-            (*walk).step = next as u64;
-            (next != Step::More) as i64
+            (*walk).step = apart::http1_step((*walk).socket, (*walk).scratch.cast()) as u64;
+            // Read back: the compiler knows what a step gives, and would pass it on, but the verifier
+            // does not, and takes nothing but 0 and 1.
+            ((&raw const (*walk).step).read_volatile() != Step::More as u64) as i64
         }
     }
 
     #[inline(always)]
-    fn on_message(ctx: &BtfTracePointContext, direction: u8, scratch: &PerCpuArray<Scratch>) {
-        let sk: *mut c_void = ctx.arg(0);
-        let (ret, flags): (i32, i32) = (ctx.arg(1), ctx.arg(2));
+    fn on_message(sk: *mut c_void, ret: i32, flags: i32, direction: u8, slot: u32) {
         if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
             return;
         }
@@ -583,21 +630,41 @@ mod socket {
         let state = unsafe { &mut *state };
         if ret <= 0 {
             if state.is_http() {
-                on_end(sk, ret, direction, family, state, scratch);
+                on_end(sk, ret, direction, family, state, slot);
             }
             return;
         }
-        if is_for_http2(state) {
-            http2::go_on(ctx, direction, state);
-            return;
+        let mut walk = Walk {
+            socket: state,
+            state: null_mut(),
+            scratch: null_mut(),
+            step: 0,
+        };
+        let message = (sk, ret as u32, flags, direction);
+        if is_for_http2(state) || on_http1(message, family, state, slot, &mut walk) {
+            http2::on_message(message, family, state, slot, &mut walk);
         }
+    }
+
+    /// The socket, how many bytes moved, the call's flags, and the direction.
+    type Message = (*mut c_void, u32, i32, u8);
+
+    /// A message of a socket that is HTTP/1, or not known. True if it is for HTTP/2.
+    #[inline(always)]
+    fn on_http1(
+        (sk, moved, flags, direction): Message,
+        family: u16,
+        state: &mut SocketState,
+        slot: u32,
+        walk: &mut Walk,
+    ) -> bool {
         if !look(state, direction) {
-            return;
+            return false;
         }
         // SAFETY: a helper without preconditions.
         let now = unsafe { bpf_ktime_get_ns() };
-        let Some(s) = scratch.get_ptr_mut(0) else {
-            return;
+        let Some(s) = SCRATCH.get_ptr_mut(slot) else {
+            return false;
         };
         // SAFETY: this CPU's and this program's own slot; a program does not interrupt itself.
         let s = unsafe { &mut *s };
@@ -606,23 +673,23 @@ mod socket {
         if state.verdict == verdict::UNDECIDED && state.turns == 1 && is_own(sk, family, s) {
             state.verdict = verdict::NEVER;
             bump(Counter::SocketsOwn as u32, 1);
-            return;
+            return false;
         }
         if family != AF_UNIX {
-            let missing = missing_before(sk, state, direction, ret as u32);
+            let missing = missing_before(sk, state, direction, moved);
             if missing != 0 {
                 // SAFETY: the socket is a BTF pointer.
                 s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
-                gap(&mut Kernel, state, s, missing);
+                apart::http1_gap(state, s, missing);
             }
         }
-        if counted_in_body(state, direction, ret as u64, now) {
-            return;
+        if counted_in_body(state, direction, moved as u64, now) {
+            return false;
         }
         // SAFETY: the socket is a BTF pointer.
         s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
-        s.event.left = ret as u64;
-        if !ends_in_body(state, direction, ret as u64) {
+        s.event.left = moved as u64;
+        if !ends_in_body(state, direction, moved as u64) {
             locate(&mut s.event, sk, flags);
         } else {
             nowhere(&mut s.event);
@@ -631,32 +698,21 @@ mod socket {
         if readable && state.is_request(direction) {
             ends(sk, family, &mut s.request.local, &mut s.request.peer);
         }
-        let mut walk_state = Walk {
-            state,
-            scratch: s,
-            step: Step::More as u64,
-        };
+        walk.scratch = (&raw mut *s).cast();
         // SAFETY: the callback has the signature that the helper calls, and its context outlives
         // the call.
         unsafe {
-            bpf_loop(STEPS, walk as *mut c_void, (&raw mut walk_state).cast(), 0);
+            bpf_loop(STEPS, step_http1 as *mut c_void, (&raw mut *walk).cast(), 0);
         }
-        let outcome = match walk_state.step {
-            0 => Step::More,
-            1 => Step::Done,
-            2 => Step::NotHttp,
-            _ => Step::Http2,
-        };
         if s.event.readable == 0 && s.event.left != 0 {
             bump(s.event.unreadable_as as u32, 1);
         }
-        conclude(&mut Kernel, state, s, outcome);
+        let outcome = walk.step as u32;
+        apart::http1_conclude(state, s, outcome);
         // A frame begins with a zero, unless it is longer than what is evidence of frames.
-        let frames = outcome == Step::NotHttp && s.window[0] == 0
+        let frames = outcome == Step::NotHttp as u32 && s.window[0] == 0
             || state.probing(direction) != probing::NONE;
-        if frames && state.verdict != verdict::HTTP1 {
-            http2::go_on(ctx, direction, state);
-        }
+        frames && state.verdict != verdict::HTTP1
     }
 
     /// Bytes that moved on a TCP socket without an event before this one of `moved` bytes.
@@ -691,13 +747,13 @@ mod socket {
         direction: u8,
         family: u16,
         state: &mut SocketState,
-        scratch: &PerCpuArray<Scratch>,
+        slot: u32,
     ) {
         let broken = ret < 0;
         if direction == TX && !(family == AF_UNIX && broken) {
             return;
         }
-        let Some(s) = scratch.get_ptr_mut(0) else {
+        let Some(s) = SCRATCH.get_ptr_mut(slot) else {
             return;
         };
         // SAFETY: as in `on_message`.
@@ -781,14 +837,14 @@ mod socket {
     /// `trace_sock_send_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
     #[btf_tracepoint(function = "sock_send_length")]
     fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-        on_message(&ctx, TX, &SEND_SCRATCH);
+        on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), TX, slot::SEND);
         0
     }
 
     /// `trace_sock_recv_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
     #[btf_tracepoint(function = "sock_recv_length")]
     fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-        on_message(&ctx, RX, &RECV_SCRATCH);
+        on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), RX, slot::RECV);
         0
     }
 
@@ -817,7 +873,7 @@ mod socket {
         }
         // SAFETY: not null, and freed only with the socket.
         let state = unsafe { &mut *state };
-        let Some(s) = STATE_SCRATCH.get_ptr_mut(0) else {
+        let Some(s) = SCRATCH.get_ptr_mut(slot::STATE) else {
             return 0;
         };
         // SAFETY: this CPU's and this program's own slot.
@@ -868,7 +924,7 @@ mod socket {
         if !state.is_http() {
             return 0;
         }
-        let Some(s) = DESTROY_SCRATCH.get_ptr_mut(0) else {
+        let Some(s) = SCRATCH.get_ptr_mut(slot::DESTROY) else {
             return 0;
         };
         // SAFETY: this CPU's and this program's own slot.

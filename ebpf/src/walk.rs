@@ -4,10 +4,10 @@ use hark_common::counter::Counter;
 
 use crate::env::Env;
 use crate::exchange::{
-    Event, Scratch, SocketState, give_up, probing, request_begun, request_end, request_head_end,
-    request_piece, request_unread, response_end, response_head_end, verdict,
+    Event, Scratch, SocketState, give_up, probing, request_end, request_head_end, request_unread,
+    response_head_end, verdict,
 };
-use crate::http1::{Found, WINDOW, count, is_status_line, phase, scan};
+use crate::http1::{Found, WINDOW, count, is_status_line, phase};
 
 /// Steps that one event may take. A step passes a line of a head, a chunk of a body, or a segment;
 /// 8192 of them are more than any honest call needs.
@@ -24,6 +24,20 @@ pub enum Step {
     NotHttp,
     /// The connection preface of HTTP/2.
     Http2,
+}
+
+impl Step {
+    /// The one of this code, as `step as u32` gives it.
+    #[inline(always)]
+    #[must_use]
+    pub const fn of(code: u32) -> Self {
+        match code {
+            0 => Self::More,
+            1 => Self::Done,
+            2 => Self::NotHttp,
+            _ => Self::Http2,
+        }
+    }
 }
 
 /// Works on. The event is `s.event`.
@@ -104,7 +118,7 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
         )
     };
     let before = stream.phase;
-    let (at, found) = scan(stream, &s.window, from, end, request);
+    let (at, found) = env.scan(stream, &s.window, (from, end), request);
     if before == phase::START && stream.phase != phase::START {
         stream.first_ns = s.event.now;
     }
@@ -113,12 +127,12 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
     match found {
         Found::Nothing | Found::RequestLine => {
             if found == Found::RequestLine {
-                request_begun(env, state, s);
+                env.request_begun(state, s);
             }
             // SAFETY: as above.
             let stream = unsafe { state.streams.get_unchecked(direction as usize & 1) };
             if exhausted && request && stream.in_head() {
-                request_piece(env, state, s, false);
+                env.request_piece(state, s, false);
             }
             Step::More
         }
@@ -148,7 +162,7 @@ fn message_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, req
     if request {
         request_end(state, s.event.direction);
     } else {
-        response_end(env, state, s, 0);
+        env.response_end(state, s, 0);
     }
 }
 

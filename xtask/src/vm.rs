@@ -25,10 +25,9 @@ use crate::vm::kernels::{DEFAULT, Kernel};
 use crate::vm::report::Report;
 use crate::workspace::Workspace;
 
-/// What [`crate::test`] boots: the oldest kernel here that the agent runs on, and the newest. From
-/// 6.19.4 on the verifier gives up on the programs of the sockets, which `docs/kernels.md` would show
-/// as a failure; `newest` belongs here once they load.
-const TESTED: [&str; 2] = ["6.12", "6.18"];
+/// What [`crate::test`] boots: the oldest kernel here that needs the fallback, the oldest that has the
+/// tracepoints, and the newest.
+const TESTED: [&str; 3] = ["6.1", "6.12", kernels::NEWEST];
 
 /// The kernel's limit for the instructions that the verifier goes through in one program
 /// (`BPF_COMPLEXITY_LIMIT_INSNS`).

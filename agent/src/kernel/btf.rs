@@ -266,6 +266,17 @@ impl Btf {
         Some(proto.count.saturating_sub(1))
     }
 
+    /// Number of arguments of the function `name`; `None` if this kernel has no such function that
+    /// BTF describes.
+    #[must_use]
+    pub fn function_args(&self, name: &str) -> Option<u32> {
+        let function = self.find(KIND_FUNC, name)?;
+        let proto = self
+            .resolve(function.size_or_type)
+            .filter(|t| t.kind == KIND_FUNC_PROTO)?;
+        Some(proto.count)
+    }
+
     /// Whether this kernel has an enumeration of this name.
     #[must_use]
     pub fn has_enum(&self, name: &str) -> bool {

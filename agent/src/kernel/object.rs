@@ -5,15 +5,16 @@
 //! of [`Hook`]s, which `/readyz` and `hark doctor` show.
 
 pub mod cgroup;
-pub mod jump;
+mod place;
 
 use std::os::fd::AsFd as _;
 
 use aya::maps::{Map, MapData};
-use aya::programs::{BtfTracePoint, CgroupSockAddr};
+use aya::programs::CgroupSockAddr;
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use thiserror::Error;
 
+use self::place::Place;
 use super::Hook;
 use super::btf::{Btf, BtfError};
 use super::info::{ProgramFigures, figures};
@@ -54,12 +55,13 @@ pub enum ObjectError {
     },
 }
 
-/// A BTF tracepoint and the program for it, of the same name.
+/// A BTF tracepoint, or the end of a kernel function, and the program for it, of the same name.
 #[derive(Debug)]
 pub struct Wanted {
     /// The kernel's name for it.
     pub name: &'static str,
-    /// Arguments that the program reads, without the first, which is the tracepoint's own.
+    /// Arguments that the program reads, without a tracepoint's first, which is its own, and without
+    /// what a function returns.
     pub args: u32,
     /// What the user loses without it.
     pub gives: &'static str,
@@ -67,20 +69,6 @@ pub struct Wanted {
     pub required: bool,
     /// For the error: since when kernels have it, as the end of a sentence; may be empty.
     pub since: &'static str,
-}
-
-impl Wanted {
-    /// Why this kernel cannot have it, in words.
-    fn missing(&self, btf: &Btf) -> Option<String> {
-        match btf.tracepoint_args(self.name) {
-            None => Some("this kernel has no such tracepoint".into()),
-            Some(n) if n < self.args => Some(format!(
-                "this kernel's tracepoint has {n} arguments, {} are needed",
-                self.args
-            )),
-            Some(_) => None,
-        }
-    }
 }
 
 /// The running kernel's type information, read once for all objects. Takes some 20 MB; to be
@@ -110,10 +98,8 @@ impl Types {
 pub struct Object {
     name: &'static str,
     ebpf: Ebpf,
-    wanted: &'static [Wanted],
+    wanted: Vec<(Place, &'static Wanted)>,
     on_cgroup: &'static [cgroup::OnCgroup],
-    /// Only held: see [`jump::Laid`].
-    _jumps: Vec<jump::Laid>,
     /// What was to be attached, and what came of it.
     pub hooks: Vec<Hook>,
 }
@@ -136,26 +122,28 @@ impl Object {
         Self::load_with(name, bytes, wanted, &[], types, loader)
     }
 
-    /// As [`load`](Self::load), with programs that are reached by `jumps`.
+    /// As [`load`](Self::load), with programs for the ends of the functions that `exits` names.
     ///
     /// # Errors
     ///
-    /// Those of [`load`](Self::load). A jump that cannot be made is told in
-    /// [`hooks`](Self::hooks).
+    /// Those of [`load`](Self::load).
     pub fn load_with(
         name: &'static str,
         bytes: &[u8],
         wanted: &'static [Wanted],
-        jumps: &'static [jump::Jump],
+        exits: &'static [Wanted],
         types: &Types,
         loader: &mut EbpfLoader<'_>,
     ) -> Result<Self, ObjectError> {
         if bytes.is_empty() {
             return Err(ObjectError::NoObject);
         }
+        let tracepoints = wanted.iter().map(|wanted| (Place::Tracepoint, wanted));
+        let exits = exits.iter().map(|wanted| (Place::Exit, wanted));
+        let wanted: Vec<_> = tracepoints.chain(exits).collect();
         let mut hooks = Vec::with_capacity(wanted.len());
-        for wanted in wanted {
-            let failure = wanted.missing(&types.btf);
+        for (place, wanted) in &wanted {
+            let failure = place.missing(&types.btf, wanted.name, wanted.args);
             if wanted.required && failure.is_some() {
                 return Err(ObjectError::NoTracepoint {
                     name: wanted.name,
@@ -166,7 +154,7 @@ impl Object {
             hooks.push(Hook {
                 object: name,
                 name: wanted.name,
-                kind: "tp_btf",
+                kind: place.kind(),
                 gives: wanted.gives,
                 failure,
             });
@@ -179,38 +167,24 @@ impl Object {
             ebpf,
             wanted,
             on_cgroup: &[],
-            _jumps: Vec::new(),
             hooks,
         };
-        // All are loaded before any is attached: no half of an event pair is seen, and a jump has
-        // where to go from the first event on.
-        for jump in jumps {
-            object.lay(jump, types);
-        }
-        object.each(|program, wanted| {
-            let loaded = program.load(wanted.name, &types.aya);
-            loaded.map_err(|e| refused(name, "loading a program", &e))
-        })?;
-        object.each(|program, _| {
-            let attached = program.attach();
-            let attached = attached.map_err(|e| refused(name, "attaching a program", &e));
-            attached.map(drop)
-        })?;
+        // All are loaded before any is attached: no half of an event pair is seen.
+        object.each(|ebpf, place, wanted| place.load(ebpf, name, wanted.name, types))?;
+        object.each(|ebpf, place, wanted| place.attach(ebpf, name, wanted.name))?;
         Ok(object)
     }
 
     /// Does something to each program that has not failed yet.
     fn each(
         &mut self,
-        mut act: impl FnMut(&mut BtfTracePoint, &Wanted) -> Result<(), ObjectError>,
+        mut act: impl FnMut(&mut Ebpf, Place, &Wanted) -> Result<(), ObjectError>,
     ) -> Result<(), ObjectError> {
-        for (wanted, hook) in self.wanted.iter().zip(&mut self.hooks) {
+        for (&(place, wanted), hook) in self.wanted.iter().zip(&mut self.hooks) {
             if hook.failure.is_some() {
                 continue;
             }
-            let done = program(&mut self.ebpf, self.name, wanted.name)
-                .and_then(|program| act(program, wanted));
-            match done {
+            match act(&mut self.ebpf, place, wanted) {
                 Ok(()) => {}
                 Err(error) if wanted.required => return Err(error),
                 Err(error) => {
@@ -254,9 +228,8 @@ impl Object {
     /// The kernel's figures of each program that is loaded.
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, ProgramFigures)> {
-        let traced = self.wanted.iter().filter_map(|wanted| {
-            let program: &BtfTracePoint = self.ebpf.program(wanted.name)?.try_into().ok()?;
-            let fd = program.fd().ok()?;
+        let traced = self.wanted.iter().filter_map(|(place, wanted)| {
+            let fd = place.fd(&self.ebpf, wanted.name)?;
             Some((wanted.name, figures(fd.as_fd()).ok()?))
         });
         let on_cgroup = self.on_cgroup.iter().filter_map(|wanted| {
@@ -266,17 +239,6 @@ impl Object {
         });
         traced.chain(on_cgroup).collect()
     }
-}
-
-fn program<'a>(
-    ebpf: &'a mut Ebpf,
-    object: &'static str,
-    name: &'static str,
-) -> Result<&'a mut BtfTracePoint, ObjectError> {
-    ebpf.program_mut(name)
-        .ok_or_else(|| missing(object, "finding a program", name))?
-        .try_into()
-        .map_err(|e| refused(object, "finding a program", &e))
 }
 
 fn missing(object: &'static str, what: &'static str, name: &str) -> ObjectError {

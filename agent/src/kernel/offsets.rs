@@ -41,6 +41,7 @@ pub fn from_btf(btf: &Btf) -> Result<Offsets, BtfError> {
         fdtable_max_fds: btf.offset_of("fdtable", "max_fds")?,
         sock_socket: btf.offset_of("sock", "sk_socket")?,
         socket_file: btf.offset_of("socket", "file")?,
+        socket_sk: btf.offset_of("socket", "sk")?,
         regs_syscall: regs.syscall,
         regs_arg0: regs.args[0],
         regs_arg1: regs.args[1],

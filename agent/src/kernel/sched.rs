@@ -89,11 +89,13 @@ fn own_times_on_a_cpu(proc_root: &Path) -> Option<u64> {
 }
 
 /// Whether storage of tasks has an allocator of its own, or one that takes no locks: a field of the
-/// map, which has changed its name once.
+/// map, which has changed its name once. Linux 7.3 has neither field, and always allocates by a
+/// function that takes no locks; kernels without either have no such function.
 fn allocates_in_scheduler(btf: &Btf) -> bool {
     ["bpf_ma", "use_kmalloc_nolock"]
         .iter()
         .any(|field| btf.offset_of("bpf_local_storage_map", field).is_ok())
+        || btf.has_function("kmalloc_nolock_noprof")
 }
 
 #[cfg(test)]

@@ -9,10 +9,10 @@ use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::{EbpfLoader, Pod};
 use hark_common::counter::Counter;
 use hark_common::offsets::Offsets;
-use hark_common::socket::SocketAddress;
+use hark_common::socket::{SocketAddress, slot};
 
 use super::Hook;
-use super::object::jump::Jump;
+use super::btf::Btf;
 use super::object::{Object, ObjectError, Types, Wanted, refused};
 use super::positions;
 use crate::http2::checkpoint::Positions;
@@ -20,21 +20,21 @@ use crate::http2::checkpoint::Positions;
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_SOCKET_OBJECT"));
 
-/// What this object attaches to.
-pub const WANTED: [Wanted; 4] = [
+/// What this object attaches to, the messages first.
+pub static WANTED: [Wanted; 4] = [
     Wanted {
         name: "sock_send_length",
         args: 3,
         gives: "requests sent and responses served",
         required: true,
-        since: "; it came with Linux 6.3",
+        since: SINCE,
     },
     Wanted {
         name: "sock_recv_length",
         args: 3,
         gives: "requests served and responses read",
         required: true,
-        since: "; it came with Linux 6.3",
+        since: SINCE,
     },
     Wanted {
         name: "inet_sock_set_state",
@@ -52,21 +52,79 @@ pub const WANTED: [Wanted; 4] = [
     },
 ];
 
-/// The programs that go on where those of a tracepoint find that a socket is HTTP/2.
-const JUMPS: [Jump; 2] = [
-    Jump {
-        program: "http2_send",
-        from: "sock_send_length",
-        map: "HTTP2_SEND",
-        gives: "HTTP/2 and gRPC: requests sent and responses served",
-    },
-    Jump {
-        program: "http2_recv",
-        from: "sock_recv_length",
-        map: "HTTP2_RECV",
-        gives: "HTTP/2 and gRPC: requests served and responses read",
-    },
+/// How many of [`WANTED`] tell of messages.
+const MESSAGES: usize = 2;
+
+/// Since when kernels have one or the other way to hear messages.
+const SINCE: &str = "; it came with Linux 6.3, and what stands in for it needs Linux 5.17";
+
+/// Functions at whose end messages are heard where the tracepoints for them are missing. They are
+/// called by pointer only, and so in every kernel.
+static FALLBACK: [Wanted; 8] = [
+    function(
+        "inet_sendmsg",
+        3,
+        "requests and responses sent on IPv4",
+        true,
+    ),
+    function(
+        "inet_recvmsg",
+        4,
+        "requests and responses received on IPv4",
+        true,
+    ),
+    function(
+        "inet6_sendmsg",
+        3,
+        "requests and responses sent on IPv6",
+        false,
+    ),
+    function(
+        "inet6_recvmsg",
+        4,
+        "requests and responses received on IPv6",
+        false,
+    ),
+    function(
+        "unix_stream_sendmsg",
+        3,
+        "requests and responses sent on AF_UNIX",
+        false,
+    ),
+    function(
+        "unix_stream_recvmsg",
+        4,
+        "requests and responses received on AF_UNIX",
+        false,
+    ),
+    function("inet_sendpage", 5, "bodies sent by sendfile on TCP", false),
+    function(
+        "unix_stream_sendpage",
+        5,
+        "bodies sent by sendfile on AF_UNIX",
+        false,
+    ),
 ];
+
+const fn function(name: &'static str, args: u32, gives: &'static str, required: bool) -> Wanted {
+    Wanted {
+        name,
+        args,
+        gives,
+        required,
+        since: "",
+    }
+}
+
+/// Whether this kernel lacks the tracepoints for messages, and can be heard by [`FALLBACK`].
+fn falls_back(btf: &Btf) -> bool {
+    let lacks = WANTED[..MESSAGES]
+        .iter()
+        .any(|wanted| btf.tracepoint_args(wanted.name).is_none());
+    // The helper that the programs loop by came with Linux 5.17.
+    let helpers = || btf.enumeration("bpf_func_id").unwrap_or_default();
+    lacks && helpers().iter().any(|(name, _)| name == "BPF_FUNC_loop")
+}
 
 /// The socket programs, running. They are detached when this is dropped, or its process ends.
 pub struct SocketPrograms {
@@ -111,7 +169,15 @@ impl SocketPrograms {
             .override_global("FOLLOW_UNIX", &follow_unix, true)
             .override_global("WAKE_AT", &wake_at, true)
             .map_max_entries("RECORDS", ring_bytes);
-        let mut object = Object::load_with("socket", OBJECT, &WANTED, &JUMPS, types, &mut loader)?;
+        let mut object = if falls_back(&types.btf) {
+            let (wanted, exits) = (&WANTED[MESSAGES..], &FALLBACK);
+            Object::load_with("socket", OBJECT, wanted, exits, types, &mut loader)?
+        } else {
+            for map in ["SCRATCH", "HTTP2_SCRATCH"] {
+                loader.map_max_entries(map, slot::TRACEPOINTS);
+            }
+            Object::load("socket", OBJECT, &WANTED, types, &mut loader)?
+        };
         let records = object.map("RECORDS")?;
         Ok((
             Self {

@@ -3,12 +3,11 @@
 use hark_common::counter::Counter;
 use hark_common::http2::messages::UNKNOWN;
 
-use super::frame::{DATA_SIZE, Header, flag as frame_flag, kind};
+use super::frame::{Header, flag as frame_flag, kind};
 use super::messages::{self, give_up, take_up};
-use super::output::push_header;
+use super::output::{push_header, push_messages};
 use super::{Flow, SUMS, Scratch, State, Sum, flag};
 use crate::env::Env;
-use crate::exchange::SocketState;
 
 /// A sum stays below this, so that it fits into the length of a frame header.
 const SUM_LIMIT: u32 = 1 << 24;
@@ -65,8 +64,8 @@ pub const fn data_begin(flow: &mut Flow, header: Header) {
 }
 
 /// A DATA frame has moved to its last byte.
-#[cfg_attr(target_arch = "bpf", inline(never))]
-pub fn data_end(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
+#[inline(always)]
+pub fn data_end(env: &mut impl Env, state: &mut State, s: &mut Scratch) {
     let flow = state.flow(s.event.direction);
     let header = Header::parse(&flow.header);
     let stream = header.stream_id();
@@ -100,60 +99,35 @@ pub fn data_end(env: &mut impl Env, socket: &SocketState, state: &mut State, s: 
         if !same && told.prefix_have | told.message_left != 0 || told.prefix_have == messages::OFF {
             word |= UNKNOWN;
         }
-        push_sum(env, socket, state, s, &told, (0, word));
+        push_sum(s, &told, 0, word);
     }
     if ends {
-        let word = messages::told(&next);
-        push_sum(env, socket, state, s, &next, (frame_flag::END_STREAM, word));
+        push_sum(s, &next, frame_flag::END_STREAM, messages::told(&next));
     }
 }
 
 /// The stream ends in another way than by DATA: tells its sum.
 #[inline(always)]
-pub fn settle(
-    env: &mut impl Env,
-    socket: &SocketState,
-    state: &mut State,
-    s: &mut Scratch,
-    stream: u32,
-) {
+pub fn settle(state: &mut State, s: &mut Scratch, stream: u32) {
     let flow = state.flow(s.event.direction);
     let era = flow.era;
     let sum = slot(flow, stream);
     let told = *sum;
     if told.stream == stream && told.era == era && told.is_open() {
         *sum = NOTHING;
-        let word = messages::told(&told);
-        push_sum(env, socket, state, s, &told, (0, word));
+        push_sum(s, &told, 0, messages::told(&told));
     }
 }
 
 /// Tells a sum, with these flags and this about its messages.
 #[inline(always)]
-fn push_sum(
-    env: &mut impl Env,
-    socket: &SocketState,
-    state: &mut State,
-    s: &mut Scratch,
-    sum: &Sum,
-    (flags, messages): (u8, u32),
-) {
-    let mut header = [0; 32];
-    let [_, a, b, c] = sum.bytes.to_be_bytes();
-    header[0] = a;
-    header[1] = b;
-    header[2] = c;
-    header[3] = kind::DATA;
-    header[4] = flags;
-    let [a, b, c, d] = sum.stream.to_be_bytes();
-    header[5] = a;
-    header[6] = b;
-    header[7] = c;
-    header[8] = d;
-    let [a, b, c, d] = messages.to_be_bytes();
-    header[9] = a;
-    header[10] = b;
-    header[11] = c;
-    header[12] = d;
-    push_header(env, socket, state, s, (&header, DATA_SIZE));
+fn push_sum(s: &mut Scratch, sum: &Sum, flags: u8, word: u32) {
+    let header = Header {
+        length: sum.bytes,
+        kind: kind::DATA,
+        flags,
+        stream: sum.stream,
+    };
+    push_header(s, header.bytes());
+    push_messages(s, word);
 }

@@ -3,21 +3,21 @@
 use core::ptr::from_ref;
 
 use hark_common::http2::Http2EndRecord;
-use hark_common::socket::{AbortReason, RecordHeader, RecordKind};
+use hark_common::socket::{RecordHeader, RecordKind};
 
 use super::State;
 use crate::env::Env;
 use crate::exchange::{SocketState, state_flag};
 
 /// Hands over that a connection has ended, once. `cookie` names the socket, `now` is the time in ns.
-/// If there is no room for the record, the next sign of the end tries again.
+/// `reason` is an `AbortReason`. If there is no room for the record, the next sign of the end tries again.
 #[inline(always)]
 pub fn end(
     env: &mut impl Env,
     socket: &mut SocketState,
     state: &State,
     (cookie, now): (u64, u64),
-    (reason, errno): (AbortReason, u32),
+    (reason, errno): (u16, u32),
 ) {
     if socket.flags & state_flag::ENDED != 0 {
         return;
@@ -37,7 +37,7 @@ pub fn end(
         },
         next_seq: [received.seq, sent.seq],
         errno,
-        reason: reason as u16,
+        reason,
         role: socket.role,
         reserved: 0,
     };

@@ -1,13 +1,15 @@
 //! Through the bytes of one system call, frame by frame.
 
+use core::hint::black_box;
+
 use hark_common::counter::Counter;
 use hark_common::http2::{BLOCK_LIMIT, Http2Position, PIECE_LIMIT, flag as record_flag};
 
-use super::data::{data_begin, data_end, settle, skip};
+use super::data::{data_begin, settle, skip};
 use super::frame::{HEADER_SIZE, Header, flag as frame_flag, kind};
 use super::join::{PREFACE_REST_SIZE, PREFACE_TAIL_SIZE, is_preface, preface_end, tentative};
 use super::messages::{OFF, covers, give_up, prefix};
-use super::output::{flush, push_header};
+use super::output::{is_full, push_header};
 use super::{Flow, Scratch, State, flag, phase};
 use crate::env::Env;
 use crate::exchange::{SocketState, probing, verdict};
@@ -146,6 +148,10 @@ pub fn step(
         next_segment(env, &mut s.event);
         return false;
     }
+    if is_full(s) {
+        // Here, and not where something is added: the kernel's stack allows few calls within calls.
+        env.http2_flush(socket, state, s);
+    }
     let direction = s.event.direction;
     let flow = state.flow(direction);
     match flow.phase {
@@ -275,11 +281,11 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
     }
     let ends = header.kind == kind::HEADERS && header.has(frame_flag::END_STREAM);
     if ends || header.kind == kind::RST_STREAM {
-        settle(env, socket, state, s, stream);
+        settle(state, s, stream);
     }
     if hand_over {
-        let bytes = state.flow(s.event.direction).header;
-        push_header(env, socket, state, s, (&bytes, HEADER_SIZE));
+        let raw = Header::raw(&state.flow(s.event.direction).header);
+        push_header(s, raw);
         let take = if header.kind == kind::GOAWAY {
             8
         } else {
@@ -296,7 +302,7 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
     let flow = state.flow(s.event.direction);
     flow.phase = phase::PAYLOAD;
     if header.length == 0 {
-        frame_end(env, socket, state, s);
+        frame_end(env, state, s);
     }
 }
 
@@ -319,10 +325,6 @@ fn payload(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut 
     } else if s.event.readable == 0 {
         cut(env, socket, state, s);
     } else {
-        if s.len >= PIECE_LIMIT as u32 {
-            flush(env, socket, state, s);
-        }
-        let flow = state.flow(s.event.direction);
         let at = s.len & (PIECE_LIMIT as u32 - 1);
         let mut n = PIECE_LIMIT as u32 - at;
         if flow.take < n {
@@ -331,7 +333,13 @@ fn payload(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut 
         if s.event.segment_left < n as u64 {
             n = s.event.segment_left as u32;
         }
-        // SAFETY: the position is below the limit, `n` not above, and the buffer twice as long.
+        // The verifier of Linux 6.1 believes a bound only from a mask, which the compiler must not see
+        // to be of no effect. Where it has one, the next round takes the byte that is left.
+        if n == PIECE_LIMIT as u32 {
+            n -= 1;
+        }
+        let n = black_box(n) & (PIECE_LIMIT as u32 - 1);
+        // SAFETY: the position is below the limit, `n` too, and the buffer twice as long.
         let read = unsafe {
             let to = s.bytes.as_mut_ptr().add(at as usize);
             env.read_user(to, n, s.event.segment)
@@ -350,20 +358,20 @@ fn payload(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut 
         s.event.consume(n as u64);
     }
     if state.flow(s.event.direction).remaining == 0 {
-        frame_end(env, socket, state, s);
+        frame_end(env, state, s);
     }
 }
 
 /// The frame's last byte has moved.
 #[inline(always)]
-fn frame_end(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
+fn frame_end(env: &mut impl Env, state: &mut State, s: &mut Scratch) {
     let flow = state.flow(s.event.direction);
     flow.phase = phase::HEADER;
     if flow.block_stream == 0 {
         flow.flags &= !flag::CUT;
     }
     if flow.header[3] == kind::DATA && flow.flags & flag::TENTATIVE == 0 {
-        data_end(env, socket, state, s);
+        env.http2_data_end(state, s);
     }
 }
 
@@ -374,12 +382,12 @@ fn cut(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scra
     flow.take = 0;
     s.flags |= record_flag::CUT;
     env.count(Counter::Http2Cut, 1);
-    flush(env, socket, state, s);
+    env.http2_flush(socket, state, s);
     state.flow(s.event.direction).flags |= flag::CUT | flag::MISSED;
 }
 
 /// The frames cannot be followed any longer. The next events are tried for their beginning.
-#[cfg_attr(target_arch = "bpf", inline(never))]
+#[inline(always)]
 pub fn lost(
     env: &mut impl Env,
     socket: &SocketState,
@@ -392,7 +400,7 @@ pub fn lost(
     if followed {
         s.flags |= record_flag::LOST;
         env.count(why, 1);
-        flush(env, socket, state, s);
+        env.http2_flush(socket, state, s);
     }
     let flow = state.flow(s.event.direction);
     forget(flow);
@@ -412,7 +420,7 @@ pub fn conclude(
     if !done {
         lost(env, socket, state, s, Counter::Http2LostTooMany);
     }
-    flush(env, socket, state, s);
+    env.http2_flush(socket, state, s);
     if s.frames != 0 {
         env.count(Counter::Http2Frames, s.frames as u64);
     }

@@ -2,8 +2,6 @@
 
 /// Bytes of a frame header.
 pub const HEADER_SIZE: u32 = 9;
-/// Bytes of what is handed over of a DATA frame: its header, and what is said of its messages.
-pub const DATA_SIZE: u32 = HEADER_SIZE + hark_common::http2::MESSAGES_SIZE as u32;
 
 /// The largest payload before a peer has allowed more (`SETTINGS_MAX_FRAME_SIZE`, RFC 9113 §6.5.2),
 /// in bytes.
@@ -74,6 +72,24 @@ impl Header {
                 | (bytes[7] as u32) << 8
                 | bytes[8] as u32,
         }
+    }
+
+    /// The first nine bytes as they are: eight as a number, the lowest first, and the last.
+    #[inline(always)]
+    #[must_use]
+    pub const fn raw(bytes: &[u8; 32]) -> (u64, u8) {
+        let [a, b, c, d, e, f, g, h, last, ..] = *bytes;
+        (u64::from_le_bytes([a, b, c, d, e, f, g, h]), last)
+    }
+
+    /// The header's nine bytes, as [`raw`](Self::raw) gives them.
+    #[inline(always)]
+    #[must_use]
+    pub const fn bytes(&self) -> (u64, u8) {
+        let [_, a, b, c] = self.length.to_be_bytes();
+        let [d, e, f, last] = self.stream.to_be_bytes();
+        let first = u64::from_le_bytes([a, b, c, self.kind, self.flags, d, e, f]);
+        (first, last)
     }
 
     /// The stream's identifier.

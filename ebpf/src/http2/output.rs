@@ -3,48 +3,61 @@
 use core::ptr::from_ref;
 
 use hark_common::counter::Counter;
-use hark_common::http2::{Http2Record, PIECE_LIMIT, flag as record_flag};
+use hark_common::http2::{Http2Record, MESSAGES_SIZE, PIECE_LIMIT, flag as record_flag};
 use hark_common::socket::{RecordHeader, RecordKind};
 
+use super::frame::HEADER_SIZE;
 use super::{Scratch, State, flag};
 use crate::env::Env;
 use crate::exchange::SocketState;
 
-/// Adds the first bytes of `header` to the record: a frame header, or that of a DATA frame with what
-/// follows it.
+/// Bytes that one step may add to the record beside payload: three frame headers with what follows that
+/// of DATA, rounded up.
+pub const ROOM: usize = 64;
+
+/// Whether the record has not the room that a step may need.
 #[inline(always)]
-pub fn push_header(
-    env: &mut impl Env,
-    socket: &SocketState,
-    state: &mut State,
-    s: &mut Scratch,
-    (header, size): (&[u8; 32], u32),
-) {
-    if s.len > PIECE_LIMIT as u32 - size {
-        flush(env, socket, state, s);
-    }
+pub const fn is_full(s: &Scratch) -> bool {
+    s.len > (PIECE_LIMIT - ROOM) as u32
+}
+
+/// Adds a frame header to the record, which has room for it: its first eight bytes, the lowest first,
+/// and its last. As numbers: the stack has no room for another array.
+#[inline(always)]
+pub fn push_header(s: &mut Scratch, (first, last): (u64, u8)) {
     let at = s.len as usize & (PIECE_LIMIT - 1);
-    // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long; the
-    // header has more than sixteen bytes. What is too much is written over.
+    // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long.
     unsafe {
-        let to = s.bytes.as_mut_ptr().add(at).cast::<u64>();
-        let from = header.as_ptr().cast::<u64>();
-        to.write_unaligned(from.read_unaligned());
-        to.add(1).write_unaligned(from.add(1).read_unaligned());
+        let to = s.bytes.as_mut_ptr().add(at);
+        to.cast::<u64>().write_unaligned(first.to_le());
+        to.add(8).write(last);
     }
-    s.len += size;
+    s.len += HEADER_SIZE;
     s.headed = 1;
+}
+
+/// Adds what is said of the messages in DATA behind its header, for which there is room as well.
+#[inline(always)]
+pub fn push_messages(s: &mut Scratch, word: u32) {
+    let at = s.len as usize & (PIECE_LIMIT - 1);
+    // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long.
+    unsafe {
+        let to = s.bytes.as_mut_ptr().add(at).cast::<u32>();
+        to.write_unaligned(word.to_be());
+    }
+    s.len += MESSAGES_SIZE as u32;
 }
 
 /// Hands over what the record holds, if anything, and begins another. A record that finds no room
 /// takes its number with it.
-#[cfg_attr(target_arch = "bpf", inline(never))]
+#[inline(always)]
 pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
     if s.len == 0 && s.flags == 0 {
         return;
     }
     let started = state.started != 0;
-    let (local, peer) = (state.local, state.peer);
+    s.record.local = state.local;
+    s.record.peer = state.peer;
     let direction = s.event.direction;
     let flow = state.flow(direction);
     let mut flags = s.flags;
@@ -77,8 +90,6 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
         time_ns: s.event.now,
         socket: s.event.socket,
     };
-    s.record.local = local;
-    s.record.peer = peer;
     s.record.data_bytes = flow.data_bytes;
     s.record.seq = flow.seq;
     s.record.len = len;

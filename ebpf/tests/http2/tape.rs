@@ -254,9 +254,10 @@ impl Tape {
     pub fn tcp(&mut self, old: i32, new: i32, errno: u32) {
         self.now += 1;
         if self.socket.verdict == verdict::HTTP2
-            && let Some(why) = classify::tcp_state(&mut self.socket, old, new, errno, true)
+            && let Some((reason, errno)) =
+                classify::tcp_state(&mut self.socket, old, new, errno, true)
         {
-            let event = (7, self.now);
+            let (event, why) = ((7, self.now), (reason as u16, errno));
             end(&mut self.world, &mut self.socket, &self.state, event, why);
         }
     }

@@ -11,13 +11,39 @@ use serde_json::Value;
 
 use crate::PATIENCE;
 
-/// The tracepoints without which there is nothing to hear.
+/// The tracepoints that messages are heard by.
 pub(crate) const NEEDED: [&str; 2] = ["sock_send_length", "sock_recv_length"];
+/// Functions that stand in for them; the helper without which the programs cannot run is `LOOP`.
+const FALLBACK: [&str; 2] = ["inet_sendmsg", "inet_recvmsg"];
+const LOOP: &str = "BPF_FUNC_loop";
 
-/// Whether this kernel has them.
-pub(crate) fn supported() -> bool {
+/// The places where this kernel lets messages be heard, if it does.
+pub(crate) fn heard_at() -> Option<[&'static str; 2]> {
     let types = types();
-    NEEDED.iter().all(|name| has_tracepoint(&types, name))
+    if NEEDED.iter().all(|name| has_tracepoint(&types, name)) {
+        Some(NEEDED)
+    } else if FALLBACK
+        .iter()
+        .chain([&LOOP])
+        .all(|name| names(&types, name))
+    {
+        Some(FALLBACK)
+    } else {
+        None
+    }
+}
+
+/// Tracepoints that this kernel has, and that the agent does not listen at for a reason: the memory
+/// that it needs in the scheduler came with Linux 6.4.
+fn left_alone() -> &'static [&'static str] {
+    let release = crate::machine::release();
+    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse().ok());
+    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
+    if version < (6, 4) {
+        &["sched_switch"]
+    } else {
+        &[]
+    }
 }
 
 /// The kernel's type information, which has a type for each tracepoint.
@@ -26,7 +52,12 @@ fn types() -> Vec<u8> {
 }
 
 fn has_tracepoint(types: &[u8], name: &str) -> bool {
-    let name = format!("\0btf_trace_{name}\0");
+    names(types, &format!("btf_trace_{name}"))
+}
+
+/// Whether a type, a value or a function has this name.
+fn names(types: &[u8], name: &str) -> bool {
+    let name = format!("\0{name}\0");
     types
         .windows(name.len())
         .any(|window| window == name.as_bytes())
@@ -57,6 +88,7 @@ pub(crate) fn hooks(agent: &Agent) -> String {
     let refused: Vec<_> = hooks
         .iter()
         .filter(|(name, why)| why.is_some() && has_tracepoint(&types, name))
+        .filter(|(name, _)| !left_alone().contains(&name.as_str()))
         .collect();
     assert!(refused.is_empty(), "not attached: {refused:?}");
     let attached = hooks.iter().filter(|(_, why)| why.is_none()).count();
@@ -109,7 +141,7 @@ pub(crate) fn doctor(status: i32) -> String {
     assert_eq!(ended.code(), Some(status), "{json}\n{errors}");
     let report: Value = serde_json::from_str(&json).expect("JSON");
     let findings = report["findings"].as_array().expect("a list of findings");
-    for name in NEEDED {
+    for name in heard_at().unwrap_or(NEEDED) {
         assert!(
             findings.iter().any(|finding| finding["name"] == name),
             "nothing about {name} in {json}"

@@ -1,0 +1,108 @@
+//! Where a traced program listens, and how it is attached there.
+
+use aya::Ebpf;
+use aya::programs::{BtfTracePoint, FExit, Program, ProgramFd};
+
+use super::{ObjectError, Types, missing, refused};
+use crate::kernel::btf::Btf;
+
+/// A kind of place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// A tracepoint, with its typed arguments.
+    Tracepoint,
+    /// The end of a kernel function.
+    Exit,
+}
+
+impl Place {
+    /// For [`Hook::kind`](crate::kernel::Hook::kind).
+    pub(super) const fn kind(self) -> &'static str {
+        match self {
+            Self::Tracepoint => "tp_btf",
+            Self::Exit => "fexit",
+        }
+    }
+
+    /// Why this kernel has no such place that hands over `args` arguments, in words.
+    pub(super) fn missing(self, btf: &Btf, name: &str, args: u32) -> Option<String> {
+        let (what, has) = match self {
+            Self::Tracepoint => ("tracepoint", btf.tracepoint_args(name)),
+            Self::Exit => ("function", btf.function_args(name)),
+        };
+        match has {
+            None => Some(format!("this kernel has no such {what}")),
+            Some(n) if n < args => Some(format!(
+                "this kernel's {what} has {n} arguments, {args} are needed"
+            )),
+            Some(_) => None,
+        }
+    }
+
+    /// Loads the program `name` for the place of the same name.
+    pub(super) fn load(
+        self,
+        ebpf: &mut Ebpf,
+        object: &'static str,
+        name: &'static str,
+        types: &Types,
+    ) -> Result<(), ObjectError> {
+        let loaded = match self {
+            Self::Tracepoint => tracepoint(ebpf, object, name)?.load(name, &types.aya),
+            Self::Exit => exit(ebpf, object, name)?.load(name, &types.aya),
+        };
+        loaded.map_err(|e| refused(object, "loading a program", &e))
+    }
+
+    /// Attaches it.
+    pub(super) fn attach(
+        self,
+        ebpf: &mut Ebpf,
+        object: &'static str,
+        name: &'static str,
+    ) -> Result<(), ObjectError> {
+        let attached = match self {
+            Self::Tracepoint => tracepoint(ebpf, object, name)?.attach().map(drop),
+            Self::Exit => exit(ebpf, object, name)?.attach().map(drop),
+        };
+        attached.map_err(|e| refused(object, "attaching a program", &e))
+    }
+
+    /// The program `name`, if it is loaded.
+    pub(super) fn fd<'a>(self, ebpf: &'a Ebpf, name: &str) -> Option<&'a ProgramFd> {
+        let program = ebpf.program(name)?;
+        match self {
+            Self::Tracepoint => <&BtfTracePoint>::try_from(program).ok()?.fd().ok(),
+            Self::Exit => <&FExit>::try_from(program).ok()?.fd().ok(),
+        }
+    }
+}
+
+fn tracepoint<'a>(
+    ebpf: &'a mut Ebpf,
+    object: &'static str,
+    name: &str,
+) -> Result<&'a mut BtfTracePoint, ObjectError> {
+    find(ebpf, object, name)?
+        .try_into()
+        .map_err(|e| refused(object, "finding a program", &e))
+}
+
+fn exit<'a>(
+    ebpf: &'a mut Ebpf,
+    object: &'static str,
+    name: &str,
+) -> Result<&'a mut FExit, ObjectError> {
+    find(ebpf, object, name)?
+        .try_into()
+        .map_err(|e| refused(object, "finding a program", &e))
+}
+
+fn find<'a>(
+    ebpf: &'a mut Ebpf,
+    object: &'static str,
+    name: &str,
+) -> Result<&'a mut Program, ObjectError> {
+    ebpf.program_mut(name)
+        .ok_or_else(|| missing(object, "finding a program", name))
+}
