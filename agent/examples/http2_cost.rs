@@ -167,19 +167,22 @@ fn records(calls: u32) -> (Vec<u8>, Vec<usize>) {
         for id in ids() {
             let known = usize::from(id > 1);
             let mut frames = frame(1, 4, id, REQUEST[known].len(), REQUEST[known]);
-            frames.extend(frame(0, 1, id, 12, &[]));
+            frames.extend(frame(0, 1, id, 12, &MESSAGE));
             add(Http2Direction::Received, &frames);
         }
         for id in ids() {
             let known = usize::from(id > 1);
             let mut frames = frame(1, 4, id, HEAD[known].len(), HEAD[known]);
-            frames.extend(frame(0, 0, id, 30, &[]));
+            frames.extend(frame(0, 0, id, 30, &MESSAGE));
             frames.extend(frame(1, 5, id, TRAILERS[known].len(), TRAILERS[known]));
             add(Http2Direction::Sent, &frames);
         }
     }
     (bytes, starts)
 }
+
+/// What the kernel side says of DATA with one message.
+const MESSAGE: [u8; 4] = [0, 0, 0, 1];
 
 /// RFC 9113 §4.1.
 fn frame(kind: u8, flags: u8, stream: u32, length: usize, payload: &[u8]) -> Vec<u8> {

@@ -332,6 +332,11 @@ pub struct Rpc {
     /// The status that was sent, or the one that stands for it where none was; `None` if there was
     /// one that hark could not read.
     pub status: Option<Code>,
+    /// Messages that the observed process sent, those that are not whole left out; `None` if that
+    /// is not known.
+    pub sent: Option<u64>,
+    /// Messages that it received, likewise.
+    pub received: Option<u64>,
 }
 
 /// One request and its response, as one process saw it.
@@ -390,6 +395,7 @@ impl Exchange {
     pub fn error_type(&self) -> Option<std::borrow::Cow<'static, str>> {
         if let Some(Rpc {
             status: Some(status),
+            ..
         }) = self.rpc
         {
             return status.is_error(self.role).then(|| {

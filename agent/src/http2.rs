@@ -15,13 +15,17 @@
 //!   for their end may have been in it. They are counted under `hark_exchanges_unmatched_total`;
 //!   streams that begin later are reported.
 //! - Whether a stream is gRPC is settled by a header that says so (`content-type`, or one that only
-//!   gRPC has). If none can be read, the stream is reported as the HTTP that it is, and counted
+//!   gRPC has). If none can be read, it is by the shape of the stream, which nothing else has: a
+//!   request that is made of gRPC messages to its last byte, a response that is too, and trailers.
+//!   If that does not tell either, the stream is reported as the HTTP that it is, and counted
 //!   under `hark_http2_fields_unknown_total`.
 //!
 //! Everything is bounded: connections, streams under way on one and in all, and the memory for
 //! tables and for frames that are not whole. At the limit, the connection that was quiet the longest
 //! is forgotten; if it speaks again, it is one that was joined in the middle.
 
+mod body;
+pub mod checkpoint;
 mod connection;
 mod counters;
 mod fields;
@@ -40,6 +44,7 @@ use lru::LruCache;
 use crate::connection::{DropReason, Event};
 use crate::exchange::{Endpoint, Role};
 use crate::http1::HeadParser;
+use checkpoint::{BootId, Checkpoint, Positions, Writer};
 use connection::{Connection, Shared};
 use fields::Fields;
 use hpack::Scratch;
@@ -93,6 +98,7 @@ impl Connections {
                 parser,
                 fields: Fields::default(),
                 scratch: Scratch::default(),
+                checkpoint: Checkpoint::default(),
                 exchanges,
                 counters,
             },
@@ -136,6 +142,10 @@ impl Connections {
             self.weight -= connection.weight();
             connection.end(reason, record, &self.shared, sink);
         }
+        for direction in 0..2 {
+            let cookie = record.header.socket;
+            self.shared.checkpoint.drop_direction(cookie, direction);
+        }
         self.shared.counters.connections(self.table.len());
     }
 
@@ -143,6 +153,36 @@ impl Connections {
     pub fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) {
         while self.drop_quietest(DropReason::Shutdown, sink) {}
         self.shared.counters.connections(0);
+    }
+
+    /// Goes on where an agent before this one has ended; see [`checkpoint`].
+    pub fn resume(&mut self, checkpoint: Checkpoint) {
+        self.shared.checkpoint = checkpoint;
+    }
+
+    /// A process of each connection: whoever moved something on it last.
+    pub fn processes(&self) -> impl Iterator<Item = u32> {
+        self.table
+            .iter()
+            .map(|(_, connection)| connection.process())
+    }
+
+    /// What the next agent needs to know of the connections, those first that spoke last. A
+    /// connection is left out if its place in `positions` is not that of what was heard, if it is
+    /// in the middle of a frame, or if there is no room. Gives the bytes, and how many connections
+    /// they are of.
+    #[must_use]
+    pub fn checkpoint(&self, boot: &BootId, positions: &Positions) -> (Vec<u8>, usize) {
+        let mut writer = Writer::new(boot);
+        let mut count = 0;
+        for (cookie, connection) in &self.table {
+            if let Some(positions) = positions.get(cookie)
+                && connection.save(*cookie, positions, &mut writer)
+            {
+                count += 1;
+            }
+        }
+        (writer.finish(), count)
     }
 
     /// Connections that are followed.

@@ -4,6 +4,7 @@
 //! `ARCHITECTURE.md`.
 
 pub mod capture;
+pub mod checkpoint;
 pub mod cli;
 pub mod clock;
 pub mod config;

@@ -12,6 +12,7 @@ use crate::connection::{Connections, Counters, Event};
 use crate::exchange::{Exchange, Protocol};
 use crate::http1::HeadParser;
 use crate::http2;
+use crate::http2::checkpoint::{BootId, Checkpoint, Positions};
 use crate::identity::{Identities, Remains, Service};
 use crate::otlp::{Exporter, Span};
 use crate::record::{Record, decode};
@@ -189,6 +190,23 @@ impl Pipeline {
     #[must_use]
     pub fn identities(&self) -> Arc<Mutex<Identities>> {
         Arc::clone(&self.outputs.identities)
+    }
+
+    /// Goes on with what the agent before this one knew of HTTP/2 connections.
+    pub fn resume(&mut self, checkpoint: Checkpoint) {
+        self.http2.resume(checkpoint);
+    }
+
+    /// A process of each HTTP/2 connection.
+    pub fn http2_processes(&self) -> impl Iterator<Item = u32> {
+        self.http2.processes()
+    }
+
+    /// What the next agent needs to know of HTTP/2 connections, and of how many that is; see
+    /// [`http2::Connections::checkpoint`].
+    #[must_use]
+    pub fn checkpoint(&self, boot: &BootId, positions: &Positions) -> (Vec<u8>, usize) {
+        self.http2.checkpoint(boot, positions)
     }
 
     /// To be called after each drain: takes the time.

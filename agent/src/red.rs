@@ -13,7 +13,7 @@
 //!
 //! A *series* here is one label set of one metric: a histogram is one, whatever its number of
 //! buckets. Each label set of HTTP exchanges takes four (duration, time to first byte, request and
-//! response body size), each of calls one. Past `max_series` what is new goes to one series per metric that carries
+//! response body size), each of calls three (duration, messages sent and received). Past `max_series` what is new goes to one series per metric that carries
 //! only `otel_metric_overflow="true"` (OpenTelemetry metrics SDK, cardinality limits), and is
 //! counted.
 //!

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,8 +13,10 @@ use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
+use crate::checkpoint;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::http2::checkpoint::BootId;
 use crate::kernel::object::{ObjectError, Types};
 use crate::kernel::records::Records;
 use crate::kernel::socket::SocketPrograms;
@@ -73,7 +76,8 @@ const STUCK: Duration = Duration::from_secs(10);
 /// Runs the agent until SIGINT or SIGTERM.
 pub fn run(config: &Config) -> Result<(), RunError> {
     let io = |what| move |source| RunError::Io { what, source };
-    let _lock = Lock::take(&run_dir())?;
+    let run_dir = run_dir();
+    let _lock = Lock::take(&run_dir)?;
     let variable = |name: &str| std::env::var(name).ok();
     let otlp = OtlpConfig::from_env(variable)?;
     let otlp_logs = match config.request_log.otlp {
@@ -101,6 +105,12 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     if let Some(log) = request_log {
         pipeline.log_to(log, &mut telemetry);
     }
+    let heritage = Heritage {
+        boot: checkpoint::boot_id().map_err(io("read the boot's id"))?,
+        folder: run_dir,
+        proc_root: config.proc_root.clone(),
+    };
+    heritage.accept(&mut pipeline);
     let types = Types::of_running_kernel()?;
     let (mut programs, ring) = SocketPrograms::load(
         &types,
@@ -146,7 +156,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         .name("hark-pipeline".into())
         .spawn({
             let state = Arc::clone(&state);
-            move || follow(Records::new(ring), &mut pipeline, &state)
+            move || follow(Records::new(ring), &mut pipeline, &state, &heritage)
         })
         .map_err(io("start the pipeline's thread"))?;
     tracing::info!(listen = %local, "hark is listening; metrics are at http://{local}/metrics");
@@ -209,8 +219,64 @@ async fn wait_for_signal() -> io::Result<()> {
     Ok(())
 }
 
+/// How long an agent that ends may look at how far HTTP/2 connections were followed.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What one agent leaves the next.
+struct Heritage {
+    boot: BootId,
+    folder: PathBuf,
+    proc_root: PathBuf,
+}
+
+impl Heritage {
+    /// Hands what there is to the pipeline.
+    fn accept(&self, pipeline: &mut Pipeline) {
+        match checkpoint::take(&self.folder, &self.boot) {
+            Ok(None) => {}
+            Ok(Some(checkpoint)) => {
+                let connections = checkpoint.len();
+                tracing::info!(connections, "HTTP/2 header tables are known from before");
+                pipeline.resume(checkpoint);
+            }
+            Err(error) => {
+                tracing::warn!(%error, "HTTP/2 header tables from before are not used");
+            }
+        }
+    }
+
+    /// Leaves what the pipeline knows. The programs still run: what moves from here on does not match
+    /// what is left, so that the next agent does not use it.
+    fn leave(&self, records: &mut Records, pipeline: &mut Pipeline, programs: &SocketPrograms) {
+        let mut processes: Vec<u32> = pipeline.http2_processes().collect();
+        if processes.is_empty() {
+            return;
+        }
+        processes.sort_unstable();
+        processes.dedup();
+        let deadline = Instant::now() + LOOK;
+        let processes = processes.into_iter();
+        let positions = programs.http2_positions(&self.proc_root, processes, deadline);
+        // The records from before that look.
+        while records.drain(BATCH, |record| pipeline.record(record)) == BATCH
+            && Instant::now() < deadline
+        {}
+        let (bytes, connections) = pipeline.checkpoint(&self.boot, &positions);
+        if connections == 0 {
+            return;
+        }
+        match checkpoint::put(&self.folder, &bytes) {
+            Ok(()) => tracing::info!(
+                connections,
+                "HTTP/2 header tables are left for the next agent"
+            ),
+            Err(error) => tracing::warn!(%error, "HTTP/2 header tables cannot be left"),
+        }
+    }
+}
+
 /// The pipeline's thread.
-fn follow(mut records: Records, pipeline: &mut Pipeline, state: &State) {
+fn follow(mut records: Records, pipeline: &mut Pipeline, state: &State, heritage: &Heritage) {
     let mut swept = Instant::now();
     loop {
         let stopping = state.stop.load(Ordering::Acquire);
@@ -233,6 +299,7 @@ fn follow(mut records: Records, pipeline: &mut Pipeline, state: &State) {
             thread::sleep(Records::TICK);
         }
     }
+    heritage.leave(&mut records, pipeline, &state.programs);
     pipeline.finish();
 }
 

@@ -76,9 +76,11 @@ pub enum Counter {
     TlsBusy,
     /// Connections with TLS that are not followed: the table of them was full.
     TlsTableFull,
+    /// Header blocks that were passed over before it was certain that the connection is HTTP/2.
+    Http2BlocksPassed,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::TlsTableFull as u32 + 1;
+    pub const COUNT: u32 = Self::Http2BlocksPassed as u32 + 1;
 }

@@ -7,11 +7,13 @@
 //! - HEADERS, PUSH_PROMISE, CONTINUATION, SETTINGS, RST_STREAM: header and payload.
 //! - GOAWAY: header and the first eight bytes of the payload, the header's length set to 8; the
 //!   debug data stays behind.
-//! - DATA: only a header, no payload. Frames without END_STREAM are summed per stream: one such
-//!   header may stand for several frames and its length is the sum of theirs, padding included; it
-//!   comes late, at the latest before the HEADERS with END_STREAM or the RST_STREAM of the same
-//!   stream and direction, so its record's time means nothing. The header with END_STREAM comes when the last
-//!   byte of that frame has moved, and its length is the sum of all that was not told before.
+//! - DATA: only a header, and behind it, in place of the payload, [`MESSAGES_SIZE`] bytes of the
+//!   kernel side's own, a big-endian number: [`messages`]. Frames without END_STREAM are summed per
+//!   stream: one such header may stand for several frames and its length is the sum of theirs,
+//!   padding included; it comes late, at the latest before the HEADERS with END_STREAM or the
+//!   RST_STREAM of the same stream and direction, so its record's time means nothing. The header
+//!   with END_STREAM comes when the last byte of that frame has moved, and its length is the sum of
+//!   all that was not told before.
 //! - PING, PRIORITY, WINDOW_UPDATE, what has no known type, and the client's preface: nothing.
 //!
 //! A frame may be spread over several records of its direction; bytes of one record all moved in
@@ -26,6 +28,22 @@ pub const PIECE_LIMIT: usize = 4096;
 /// CONTINUATIONs that belong to it. A frame that goes beyond is [`flag::CUT`]. The same holds for
 /// the payload of SETTINGS.
 pub const BLOCK_LIMIT: usize = 64 << 10;
+
+/// Bytes that follow the header of a DATA frame in place of its payload.
+pub const MESSAGES_SIZE: usize = 4;
+
+/// What the number behind a DATA header says. Every body is read as if it were one of gRPC
+/// (`doc/PROTOCOL-HTTP2.md` of gRPC, "Length-Prefixed-Message"): a byte that is 0 or 1, a length of
+/// four bytes, and so much payload, again and again. Whether it is one, the header fields tell.
+pub mod messages {
+    /// How many messages came to their end within the bytes that the header stands for.
+    pub const COUNT: u32 = (1 << 30) - 1;
+    /// These bytes end within a message.
+    pub const WITHIN: u32 = 1 << 30;
+    /// The messages of this stream and direction cannot be told, here or from here on: a prefix
+    /// could not be read, or is none.
+    pub const UNKNOWN: u32 = 1 << 31;
+}
 
 /// Bits of [`Http2Record::flags`].
 pub mod flag {
@@ -46,6 +64,23 @@ pub mod flag {
     pub const LOST: u16 = 1 << 3;
     /// The bytes came through a TLS library, in clear.
     pub const TLS: u16 = 1 << 4;
+    /// With RESYNC: since the first event that was seen of this direction no frame was left out that
+    /// matters to its header blocks, and before that event the socket stood at
+    /// [`super::Http2Record::origin`].
+    pub const ORIGIN: u16 = 1 << 5;
+}
+
+/// How far a direction was followed. Read from outside at the end of the agent, from the beginning
+/// of the socket's storage: that of what was received, then that of what was sent.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Http2Position {
+    /// TCP's own sequence number (`copied_seq`, `write_seq`) behind the last event.
+    pub sequence: u32,
+    /// Number of the next record.
+    pub seq: u32,
+    /// 1: the next byte is the first of a frame, and no header block is under way. Else 0.
+    pub settled: u32,
 }
 
 /// Which way the bytes moved, as the local end sees it.
@@ -87,6 +122,10 @@ pub struct Http2Record {
     /// A [`crate::socket::SocketRole`]; 0 if following began in the middle, so that only the header
     /// blocks can tell.
     pub role: u8,
+    /// See [`flag::ORIGIN`]; else 0.
+    pub origin: u32,
+    /// Unused, 0.
+    pub reserved: u32,
 }
 
 /// An HTTP/2 connection has ended, and its streams with it.
@@ -111,7 +150,8 @@ pub struct Http2EndRecord {
 }
 
 const _: () = {
-    assert!(size_of::<Http2Record>() == 24 + 48 + 48 + 8 + 16);
+    assert!(size_of::<Http2Record>() == 24 + 48 + 48 + 8 + 24);
+    assert!(size_of::<Http2Position>() == 12);
     assert!(align_of::<Http2Record>() == 8);
     assert!(size_of::<Http2EndRecord>() == 24 + 8 + 8 + 8);
     assert!(align_of::<Http2EndRecord>() == 8);

@@ -164,6 +164,14 @@ impl SocketState {
         }
     }
 
+    /// TCP's sequence number behind the last event of a direction; 0 for what is not TCP.
+    #[inline(always)]
+    #[must_use]
+    pub fn sequence(&self, direction: u8) -> u32 {
+        // SAFETY: the mask keeps the index within the two streams.
+        unsafe { self.streams.get_unchecked(direction as usize & 1).sequence }
+    }
+
     /// One of [`probing`].
     #[inline(always)]
     #[must_use]

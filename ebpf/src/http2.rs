@@ -17,9 +17,10 @@ pub mod end;
 pub mod follow;
 pub mod frame;
 pub mod join;
+pub mod messages;
 pub mod output;
 
-use hark_common::http2::{Http2Record, PIECE_LIMIT};
+use hark_common::http2::{Http2Position, Http2Record, PIECE_LIMIT};
 use hark_common::socket::SocketAddress;
 
 use crate::exchange::Event;
@@ -60,24 +61,44 @@ pub mod flag {
     pub const RESYNC: u16 = 1 << 6;
     /// That header blocks come without what was before them was counted.
     pub const JOINED: u16 = 1 << 7;
+    /// The record flag ORIGIN is to be told.
+    pub const ORIGIN: u16 = 1 << 8;
 }
 
-/// Streams per direction whose DATA is summed at a time; a power of two.
-pub const SUMS: usize = 8;
+/// Streams per direction whose DATA is summed at a time; a power of two. Servers mostly allow a
+/// hundred at a time, whose identifiers are near each other.
+pub const SUMS: usize = 128;
 
-/// DATA of one stream that was not told yet.
+/// DATA of one stream that was not told yet, and where in a message it ends.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
     /// The stream's identifier.
     pub stream: u32,
+    /// The flow's [`Flow::era`] when this was written; another one means that this is nothing.
+    pub era: u32,
     /// Bytes of payload; 0 for none. Below 2^24.
     pub bytes: u32,
+    /// Messages that came to their end in them.
+    pub messages: u32,
+    /// As [`Flow::message_left`].
+    pub message_left: u32,
+    /// As [`Flow::prefix_have`].
+    pub prefix_have: u32,
+}
+
+impl Sum {
+    /// There is something to tell, or a message under way.
+    #[inline(always)]
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        self.bytes | self.message_left | self.prefix_have != 0
+    }
 }
 
 /// One direction of a connection. All zero for one never seen.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
     /// Payload of DATA frames since it was first followed, in bytes.
     pub data_bytes: u64,
@@ -108,14 +129,31 @@ pub struct Flow {
     pub phase: u8,
     /// Frame headers in a row that are plausible, while TENTATIVE.
     pub score: u8,
+    /// Grows when the sums are to be forgotten.
+    pub era: u32,
+    /// TCP's sequence number before the first event, while ORIGIN is set.
+    pub origin: u32,
+    /// Bytes still to come of the gRPC message under way in the frame under way; 0 between messages
+    /// and within a prefix.
+    pub message_left: u32,
+    /// Bytes of the prefix that were read, below five; or `messages::OFF`.
+    pub prefix_have: u32,
+    /// Messages that came to their end in the frame under way.
+    pub messages: u32,
+    /// The prefix, and room that the verifier wants.
+    pub prefix: [u8; 16],
+    /// Header blocks that were passed over while TENTATIVE.
+    pub passed: u32,
     /// Unused, 0.
     pub reserved: u32,
 }
 
 /// What is known of an HTTP/2 connection beside its `SocketState`.
 #[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct State {
+    /// How far the two directions were followed, for who reads it from outside. It comes first.
+    pub positions: [Http2Position; 2],
     /// The two directions, by `RX` and `TX`.
     pub flows: [Flow; 2],
     /// This end. Its family is 0 until both ends are filled in.
@@ -128,7 +166,22 @@ pub struct State {
     pub reserved: u32,
 }
 
+impl Default for State {
+    fn default() -> Self {
+        // SAFETY: integers and arrays of them; the kernel's memory begins as zeros, too.
+        unsafe { core::mem::zeroed() }
+    }
+}
+
 impl State {
+    /// How far one direction was followed.
+    #[inline(always)]
+    pub const fn position(&mut self, direction: u8) -> &mut Http2Position {
+        let positions = (&raw mut self.positions).cast::<Http2Position>();
+        // SAFETY: the mask keeps the index within the two positions.
+        unsafe { &mut *positions.add(direction as usize & 1) }
+    }
+
     /// One direction.
     #[inline(always)]
     pub const fn flow(&mut self, direction: u8) -> &mut Flow {
@@ -163,4 +216,12 @@ pub struct Scratch {
     pub headed: u8,
     /// 1: the event's beginning is taken for that of a frame.
     pub tried: u8,
+    /// Prefixes of messages that were read in this event.
+    pub prefixes: u32,
+    /// TCP's sequence number behind the event.
+    pub sequence: u32,
+    /// 1: there is one.
+    pub numbered: u16,
+    /// The flow's flag ORIGIN as the event began.
+    pub origin: u16,
 }

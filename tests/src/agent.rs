@@ -75,6 +75,16 @@ impl Agent {
     #[track_caller]
     pub fn start_within(limit: Duration, turn: Turn, environment: &[(&str, &str)]) -> Self {
         let run_dir = tempfile::tempdir().expect("a temporary folder");
+        Self::start_at(limit, turn, run_dir, environment)
+    }
+
+    #[track_caller]
+    fn start_at(
+        limit: Duration,
+        turn: Turn,
+        run_dir: TempDir,
+        environment: &[(&str, &str)],
+    ) -> Self {
         let address = names::free_address();
         let mut process = Process::start(command(&run_dir, address, environment));
         let deadline = std::time::Instant::now() + limit;
@@ -274,6 +284,25 @@ impl Agent {
         // It lives until the connection is closed, so that the agent can look at it.
         self.expect_served(&service, &crate::metrics::counts(&[("GET", "204", 1)]));
         drop(reader);
+    }
+
+    /// Ends it and starts another one in its place, with the same folder.
+    ///
+    /// # Panics
+    /// If it does not end well within ten seconds, or the other is not ready within half a minute.
+    #[must_use]
+    #[track_caller]
+    pub fn restart(self) -> Self {
+        let Self {
+            mut process,
+            run_dir,
+            _turn: turn,
+            ..
+        } = self;
+        process.signal(Signal::TERM);
+        let status = process.wait(Duration::from_secs(10));
+        assert!(status.success(), "{status}: {}", process.stderr());
+        Self::start_at(Duration::from_secs(30), turn, run_dir, &[])
     }
 
     /// Ends it by a signal and gives its status, its last words, and the turn.

@@ -70,10 +70,7 @@ pub struct Report {
     pub failed: u64,
 }
 
-/// Asks for `path` that often, on that many connections (at least two) with that many streams each.
-///
-/// The connections come in two waves, half a second apart: a client whose whole life is shorter than
-/// the agent's next look at `/proc` is known only by the name of its program.
+/// Asks for `path` that often, on that many connections with that many streams each.
 ///
 /// # Errors
 /// There is no h2load.
@@ -94,8 +91,6 @@ pub fn run(
         .args(["-n", &requests.to_string()])
         .args(["-c", &connections.to_string()])
         .args(["-m", &streams.to_string()])
-        .args(["--rate", &connections.div_ceil(2).to_string()])
-        .args(["--rate-period", "500ms"])
         .args(more)
         .arg(format!("http://{}{path}", server.address))
         .env("OTEL_SERVICE_NAME", &service);

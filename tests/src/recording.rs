@@ -115,7 +115,7 @@ pub struct Flow {
     pub ends: Vec<(u16, u32)>,
 }
 
-/// A frame as it is handed over: DATA without payload.
+/// A frame as it is handed over: DATA without its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
     /// Type.
@@ -126,7 +126,7 @@ pub struct Frame {
     pub stream: u32,
     /// Length as the header says.
     pub length: usize,
-    /// Payload; empty for DATA.
+    /// Payload; that of DATA is what is said of its messages.
     pub payload: Vec<u8>,
 }
 
@@ -148,7 +148,8 @@ impl Flow {
         while let Some((header, after)) = rest.split_at_checked(9) {
             let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
             let kind = header[3];
-            let (payload, after) = after.split_at(if kind == 0 { 0 } else { length });
+            // DATA has, in place of its payload, what is said of its messages.
+            let (payload, after) = after.split_at(if kind == 0 { 4 } else { length });
             rest = after;
             frames.push(Frame {
                 kind,

@@ -10,6 +10,7 @@ mod cgroups;
 mod child;
 mod disk;
 mod figure;
+mod grpc;
 mod nginx;
 mod page;
 mod phases;
@@ -58,6 +59,8 @@ pub(crate) struct Args {
 enum Part {
     /// System calls and HTTP, with the agent and without.
     Http,
+    /// gRPC, with the agent and without.
+    Grpc,
     /// Context switches.
     Switches,
     /// Requests to a disk.
@@ -86,11 +89,16 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         );
     }
     if !setup::tools(Need::Bench)?.is_empty() {
-        bail!("bench needs nginx and wrk; see above");
+        bail!("bench needs nginx, wrk and h2load; see above");
     }
     build::everything(workspace, true)?;
     let user_space = if args.wants(Part::UserSpace) {
         Some(user_space::build(workspace)?)
+    } else {
+        None
+    };
+    let grpc = if args.wants(Part::Grpc) {
+        Some(grpc::build(workspace)?)
     } else {
         None
     };
@@ -111,6 +119,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let mut figures = Vec::new();
     if args.wants(Part::Http) {
         figures.extend(bench.alternating(&mut notes)?);
+    }
+    if let Some(grpc) = grpc {
+        figures.extend(bench.grpc(&grpc)?);
     }
     if args.wants(Part::Switches) {
         figures.extend(bench.switches()?);

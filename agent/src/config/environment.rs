@@ -28,7 +28,8 @@ pub const RESERVED: &[Reserved] = &[
     },
     Reserved {
         name: "HARK_RUN_DIR",
-        about: "The folder of the file that keeps a second agent from starting; `/run/hark` if it \
+        about: "The folder of the file that keeps a second agent from starting, and of what an agent \
+                leaves the next one; `/run/hark` if it \
                 is not set.",
     },
     Reserved {

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 
-use hark_common::http2::{Http2Direction, Http2EndRecord, Http2Record, flag};
+use hark_common::http2::{Http2Direction, Http2EndRecord, Http2Position, Http2Record, flag};
 use hark_common::socket::{AbortReason, Task};
 
+use super::checkpoint::{Checkpoint, Taken, Writer};
 use super::counters::{Counters, TableLoss};
 use super::fields::Fields;
+use super::frame::Messages;
 use super::hpack::{Decoder, Scratch};
 use super::reader::{Heard, Reader};
 use super::stream::{End, Place, Stream};
@@ -22,6 +24,8 @@ pub(super) struct Shared {
     pub(super) parser: HeadParser,
     pub(super) fields: Fields,
     pub(super) scratch: Scratch,
+    /// What an agent before this one knew.
+    pub(super) checkpoint: Checkpoint,
     pub(super) exchanges: connection::Counters,
     pub(super) counters: Counters,
 }
@@ -46,6 +50,8 @@ pub(super) struct Connection {
     heard: [bool; 2],
     /// A record was lost: what belongs to the frame that was under way is to be left out.
     resuming: [bool; 2],
+    /// The process that moved something last.
+    process: u32,
     streams: Streams,
 }
 
@@ -85,6 +91,7 @@ impl Connection {
             next_seq: [next; 2],
             heard: [false; 2],
             resuming: [false; 2],
+            process: first.task.process.pid,
             streams: Streams {
                 role: None,
                 socket: first.header.socket,
@@ -125,8 +132,10 @@ impl Connection {
             next_seq,
             heard,
             resuming,
+            process,
             streams,
         } = self;
+        *process = record.task.process.pid;
         let at = direction as usize;
         let has = |flag| record.flags & flag != 0;
         if role.is_some() {
@@ -135,11 +144,20 @@ impl Connection {
         let expected = next_seq[at].replace(record.seq.wrapping_add(1));
         let joined = !std::mem::replace(&mut heard[at], true);
         let missing = expected.is_some_and(|expected| expected != record.seq);
+        let mut resumed = false;
         if missing {
             streams.lose_table(at, TableLoss::RecordLost, shared);
             streams.drop_all(DropReason::RecordLost, shared, sink);
         } else if joined && !has(flag::START) {
-            streams.lose_table(at, TableLoss::Joined, shared);
+            let known = has(flag::RESYNC) && has(flag::ORIGIN) && record.seq == 0;
+            let taken = (shared.checkpoint).take(record.header.socket, at, record.origin);
+            match taken.filter(|_| known) {
+                Some(taken) => {
+                    resumed = true;
+                    streams.resume(at, taken, shared);
+                }
+                None => streams.lose_table(at, TableLoss::Joined, shared),
+            }
         }
         if missing || joined {
             readers[at].reset();
@@ -149,6 +167,9 @@ impl Connection {
             // That the table is unknown was noted when it became so.
             readers[at].reset();
             resuming[at] = false;
+            if !resumed {
+                streams.lose_bodies(at);
+            }
         }
         if has(flag::START) {
             streams.start(at);
@@ -175,6 +196,47 @@ impl Connection {
             streams.lose_table(at, TableLoss::LostInKernel, shared);
             streams.drop_all(DropReason::LostInKernel, shared, sink);
         }
+    }
+
+    /// The process that moved something last.
+    pub(super) const fn process(&self) -> u32 {
+        self.process
+    }
+
+    /// Writes down what the next agent needs to know, if both directions were heard as far as
+    /// `positions` says and are at the end of a frame, and if there is room.
+    pub(super) fn save(
+        &self,
+        cookie: u64,
+        positions: &[Http2Position; 2],
+        writer: &mut Writer,
+    ) -> bool {
+        let Self {
+            next_seq,
+            heard,
+            resuming,
+            streams,
+            ..
+        } = self;
+        let current = |at: usize| {
+            let Http2Position { seq, settled, .. } = positions[at];
+            heard[at] && next_seq[at] == Some(seq) && settled == 1 && !resuming[at]
+        };
+        let direction = |at: usize| {
+            (
+                positions[at].sequence,
+                streams.allowed[at],
+                &streams.decoders[at],
+            )
+        };
+        current(0)
+            && current(1)
+            && writer.add(
+                cookie,
+                streams.role,
+                streams.max_streams,
+                [direction(0), direction(1)],
+            )
     }
 
     /// The connection has ended, and with it the streams under way.
@@ -231,6 +293,24 @@ impl Streams {
         shared.counters.table_lost(loss);
     }
 
+    /// An agent before this one knew this direction, and nothing has moved in it since.
+    fn resume(&mut self, direction: usize, taken: Taken, shared: &Shared) {
+        let Taken {
+            role,
+            max_streams,
+            direction: saved,
+        } = taken;
+        self.role = self.role.or(role);
+        self.max_streams = self.max_streams.or(max_streams);
+        self.allowed[direction] = self.allowed[direction].max(saved.allowed);
+        self.decoders[direction] = saved.decoder;
+        if self.damaged[1 - direction] {
+            // A SETTINGS frame of the other direction may have been missed.
+            self.decoders[direction].allow_any();
+        }
+        shared.counters.resumed();
+    }
+
     /// No header block was sent in this direction before.
     fn start(&mut self, direction: usize) {
         let decoder = &mut self.decoders[direction];
@@ -239,6 +319,15 @@ impl Streams {
             decoder.allow_any();
         } else {
             decoder.allow(self.allowed[direction]);
+        }
+    }
+
+    /// Some of what the streams under way carry in this direction may have moved unheard.
+    fn lose_bodies(&mut self, direction: usize) {
+        if let Some(of_request) = self.carries_requests(direction) {
+            for stream in self.under_way.values_mut() {
+                stream.lose_body(of_request);
+            }
         }
     }
 
@@ -262,8 +351,9 @@ impl Streams {
             Heard::Data {
                 stream,
                 bytes,
+                messages,
                 end_stream,
-            } => self.data(stream, bytes, end_stream, moment, shared, sink),
+            } => self.data(stream, (bytes, messages), end_stream, moment, shared, sink),
             Heard::Block {
                 stream,
                 end_stream,
@@ -459,7 +549,7 @@ impl Streams {
     fn data(
         &mut self,
         id: u32,
-        bytes: u64,
+        (bytes, messages): (u64, Messages),
         end_stream: bool,
         moment: Moment,
         shared: &Shared,
@@ -470,13 +560,13 @@ impl Streams {
             return;
         };
         if is_request {
-            stream.request_data(bytes);
+            stream.request_data(bytes, messages);
             if end_stream {
                 stream.request_ended();
             }
             return;
         }
-        stream.response_data(bytes);
+        stream.response_data(bytes, messages);
         if end_stream {
             self.finish(id, None, moment, shared, sink);
         }

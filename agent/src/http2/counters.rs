@@ -53,15 +53,18 @@ pub enum UnknownField {
     Status,
     /// `grpc-status`
     GrpcStatus,
+    /// How many messages a call had, in one direction or both: no field, but as unknown.
+    Messages,
 }
 
 impl UnknownField {
-    const ALL: [Self; 5] = [
+    const ALL: [Self; 6] = [
         Self::Method,
         Self::Path,
         Self::ContentType,
         Self::Status,
         Self::GrpcStatus,
+        Self::Messages,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -71,6 +74,7 @@ impl UnknownField {
             Self::ContentType => "content_type",
             Self::Status => "status",
             Self::GrpcStatus => "grpc_status",
+            Self::Messages => "messages",
         }
     }
 }
@@ -85,6 +89,7 @@ pub struct Counters {
     invalid: Counter,
     unplaced: Counter,
     at_limit: Counter,
+    resumed: Counter,
     connections: Gauge,
     by_table_loss: [Counter; TableLoss::ALL.len()],
     by_field: [Counter; UnknownField::ALL.len()],
@@ -110,6 +115,7 @@ impl Counters {
             invalid: Counter::default(),
             unplaced: Counter::default(),
             at_limit: Counter::default(),
+            resumed: Counter::default(),
             connections: Gauge::default(),
             tables,
             fields,
@@ -125,7 +131,7 @@ impl Counters {
         );
         registry.register(
             "hark_http2_fields_unknown",
-            "HTTP/2 exchanges that lack a field because it was sent by reference to a header that was not heard",
+            "HTTP/2 exchanges that lack a field because it was sent by reference to a header that was not heard, or calls that lack the number of their messages",
             self.fields.clone(),
         );
         registry.register(
@@ -144,6 +150,11 @@ impl Counters {
             self.at_limit.clone(),
         );
         registry.register(
+            "hark_http2_header_tables_resumed",
+            "Header tables of HTTP/2 connections that were known from the agent before this one, one for each direction",
+            self.resumed.clone(),
+        );
+        registry.register(
             "hark_http2_connections",
             "HTTP/2 connections that are followed",
             self.connections.clone(),
@@ -160,6 +171,12 @@ impl Counters {
     #[must_use]
     pub fn unknown_of(&self, field: UnknownField) -> u64 {
         self.by_field[field as usize].get()
+    }
+
+    /// Header tables that were known from before.
+    #[must_use]
+    pub fn tables_resumed(&self) -> u64 {
+        self.resumed.get()
     }
 
     /// Requests that took the last stream that their server allows.
@@ -186,6 +203,10 @@ impl Counters {
 
     pub(super) fn at_limit(&self) {
         self.at_limit.inc();
+    }
+
+    pub(super) fn resumed(&self) {
+        self.resumed.inc();
     }
 
     pub(super) fn connections(&self, count: usize) {

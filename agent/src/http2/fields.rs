@@ -21,6 +21,17 @@ enum Slot {
     At(Range<usize>),
 }
 
+/// How long a call may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Timeout {
+    /// For ever.
+    None,
+    /// That cannot be read, if it is said.
+    Unknown,
+    /// So many ns.
+    Ns(u64),
+}
+
 /// What a block says of the status of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum GrpcStatus {
@@ -202,9 +213,16 @@ impl Fields {
         }
     }
 
-    /// `grpc-timeout` in ns.
-    pub(super) fn timeout_ns(&self) -> Option<u64> {
-        self.get(&self.grpc_timeout).and_then(rpc::timeout)
+    /// `grpc-timeout`.
+    pub(super) fn timeout(&self) -> Timeout {
+        match &self.grpc_timeout {
+            Slot::Absent if !self.incomplete => Timeout::None,
+            Slot::Absent | Slot::Unknown => Timeout::Unknown,
+            slot => match rpc::timeout(self.get(slot).unwrap_or_default()) {
+                Some(ns) => Timeout::Ns(ns),
+                None => Timeout::None,
+            },
+        }
     }
 }
 

@@ -1,5 +1,7 @@
 //! One frame (RFC 9113 §4.1, §6), as the kernel side hands it over.
 
+use hark_common::http2::{MESSAGES_SIZE, messages};
+
 use crate::exchange::ErrorCode;
 
 /// Bytes of a frame header.
@@ -48,10 +50,10 @@ impl Header {
         })
     }
 
-    /// Bytes of payload that follow.
+    /// Bytes that follow: the payload, or what is said of that.
     pub(super) const fn follows(&self) -> usize {
         match self.kind {
-            kind::DATA => 0,
+            kind::DATA => MESSAGES_SIZE,
             _ => self.length,
         }
     }
@@ -65,6 +67,26 @@ impl Header {
     }
 }
 
+/// What is said of the gRPC messages in DATA, see [`hark_common::http2::messages`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Messages(u32);
+
+impl Messages {
+    /// How many came to their end; `None` if that is not known.
+    pub(super) const fn ended(self) -> Option<u32> {
+        if self.0 & messages::UNKNOWN == 0 {
+            Some(self.0 & messages::COUNT)
+        } else {
+            None
+        }
+    }
+
+    /// Another one has begun.
+    pub(super) const fn within(self) -> bool {
+        self.0 & messages::WITHIN != 0
+    }
+}
+
 /// What a frame says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Frame<'a> {
@@ -73,6 +95,7 @@ pub(super) enum Frame<'a> {
         stream: u32,
         /// Bytes, padding included.
         bytes: u64,
+        messages: Messages,
         end_stream: bool,
     },
     /// A header block begins, with HEADERS or PUSH_PROMISE.
@@ -121,6 +144,7 @@ impl<'a> Frame<'a> {
             kind::DATA if stream != 0 => Self::Data {
                 stream,
                 bytes: length as u64,
+                messages: Messages(u32::from_be_bytes(*exactly(payload)?)),
                 end_stream: has(flag::END_STREAM),
             },
             kind::HEADERS if stream != 0 => {

@@ -17,6 +17,7 @@ mod table;
 
 pub use table::TABLE_LIMIT;
 
+use super::checkpoint::Input;
 use entries::STATIC;
 use table::{Entry, Known, Table};
 
@@ -118,6 +119,27 @@ impl Decoder {
     #[must_use]
     pub const fn size(&self) -> usize {
         self.table.size()
+    }
+
+    /// Writes down all that is known: the largest size allowed (u8 whether that is known, u32), and
+    /// the table ([`checkpoint`](super::checkpoint)).
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.limit.is_some()));
+        out.extend(self.limit.unwrap_or(0).to_le_bytes());
+        self.table.write(out);
+    }
+
+    /// Reads what [`write`](Self::write) wrote; `None` if it is something else.
+    pub(super) fn read(input: &mut Input<'_>) -> Option<Self> {
+        let known = match input.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        Some(Self {
+            limit: Some(input.u32()?).filter(|_| known),
+            table: Table::read(input)?,
+        })
     }
 
     /// Decodes a block, and hands each field to `sink`.

@@ -2,7 +2,7 @@
 
 use hark_common::http2::BLOCK_LIMIT;
 
-use super::frame::{Frame, HEADER, Header};
+use super::frame::{Frame, HEADER, Header, Messages};
 use crate::exchange::ErrorCode;
 
 /// What is heard in one direction, once it is whole.
@@ -12,6 +12,7 @@ pub(super) enum Heard<'a> {
     Data {
         stream: u32,
         bytes: u64,
+        messages: Messages,
         end_stream: bool,
     },
     /// A header block.
@@ -167,10 +168,12 @@ impl Reader {
             Frame::Data {
                 stream,
                 bytes,
+                messages,
                 end_stream,
             } => sink(Heard::Data {
                 stream,
                 bytes,
+                messages,
                 end_stream,
             }),
             Frame::Block {

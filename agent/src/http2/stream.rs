@@ -2,19 +2,21 @@
 
 use hark_common::socket::Task;
 
+use super::body::Body;
 use super::counters::{Counters, UnknownField};
-use super::fields::{Fields, GrpcStatus};
+use super::fields::{Fields, GrpcStatus, Timeout};
+use super::frame::Messages;
 use crate::connection::{DropReason, Event, Opening};
 use crate::exchange::{
     Endpoint, ErrorCode, ErrorType, Exchange, Method, Request, Role, Rpc, Trail,
 };
-use crate::rpc::Code;
+use crate::rpc::{self, Code};
 
 /// How long before its deadline a call that is cancelled still counts as one whose deadline has
-/// passed: the hundredth part of the time it had, for `grpc-timeout` is rounded, and a millisecond,
-/// for it was written before it was sent.
+/// passed: the twentieth part of the time it had, for `grpc-timeout` is rounded, and five
+/// milliseconds, for it was written before it was sent, and on a busy machine long before.
 const fn deadline_slack_ns(timeout_ns: u64) -> u64 {
-    timeout_ns / 100 + 1_000_000
+    timeout_ns / 20 + 5_000_000
 }
 
 /// Where a connection is, which every exchange on it says.
@@ -44,14 +46,16 @@ pub(super) struct Stream {
     request: Request,
     /// `None` while no header has told.
     grpc: Option<bool>,
-    timeout_ns: Option<u64>,
+    timeout: Timeout,
     request_ended: bool,
     /// When the first byte of the final response moved, ns.
     responded_ns: Option<u64>,
     status: Option<u16>,
     grpc_status: GrpcStatus,
-    request_bytes: u64,
-    response_bytes: u64,
+    /// It ended with a header block.
+    trailers: bool,
+    request_body: Body,
+    response_body: Body,
 }
 
 impl Stream {
@@ -70,13 +74,14 @@ impl Stream {
             start_ns,
             request,
             grpc: if other { Some(false) } else { fields.is_grpc() },
-            timeout_ns: fields.timeout_ns(),
+            timeout: fields.timeout(),
             request_ended: end_stream,
             responded_ns: None,
             status: None,
             grpc_status: GrpcStatus::Absent,
-            request_bytes: 0,
-            response_bytes: 0,
+            trailers: false,
+            request_body: Body::default(),
+            response_body: Body::default(),
         }
     }
 
@@ -123,12 +128,21 @@ impl Stream {
         self.request_ended = true;
     }
 
-    pub(super) const fn request_data(&mut self, bytes: u64) {
-        self.request_bytes = self.request_bytes.saturating_add(bytes);
+    pub(super) fn request_data(&mut self, bytes: u64, messages: Messages) {
+        self.request_body.add(bytes, messages);
     }
 
-    pub(super) const fn response_data(&mut self, bytes: u64) {
-        self.response_bytes = self.response_bytes.saturating_add(bytes);
+    pub(super) fn response_data(&mut self, bytes: u64, messages: Messages) {
+        self.response_body.add(bytes, messages);
+    }
+
+    /// Some of what the request carries, or of what the response does, may have moved unheard.
+    pub(super) const fn lose_body(&mut self, of_request: bool) {
+        if of_request {
+            self.request_body.lose();
+        } else {
+            self.response_body.lose();
+        }
     }
 
     /// A header block of the response: an informational one, the final one, or the trailers.
@@ -144,6 +158,7 @@ impl Stream {
             // informational.
             (None, Some(_)) => !end_stream,
         };
+        self.trailers |= end_stream;
         if is_head {
             self.responded_ns = Some(first_ns);
             self.status = status.flatten();
@@ -156,8 +171,30 @@ impl Stream {
         }
     }
 
+    /// Where no header tells, whether the stream has the shape of a call, by `doc/PROTOCOL-HTTP2.md`
+    /// of gRPC: POST to `/{service}/{method}`, messages and nothing else in both directions, and at the
+    /// end trailers. gRPC-Web and Connect have messages alike, but what gRPC says in trailers they
+    /// say in a message of a kind that gRPC has not.
+    fn has_shape_of_call(&self, end: End) -> bool {
+        let path = &self.request.path;
+        let sent = self.request_body.whole_messages();
+        end.error.is_none()
+            && self.trailers
+            && self.request_ended
+            && sent.is_some_and(|messages| messages > 0)
+            && self.response_body.whole_messages().is_some()
+            && (path.is_empty() || rpc::method_of(path).is_some())
+            && matches!(self.status, None | Some(200))
+    }
+
     /// The exchange.
-    pub(super) fn ended(self, index: u32, place: Place, end: End, counters: &Counters) -> Exchange {
+    pub(super) fn ended(
+        mut self,
+        index: u32,
+        place: Place,
+        end: End,
+        counters: &Counters,
+    ) -> Exchange {
         let Place {
             role,
             socket,
@@ -165,9 +202,19 @@ impl Stream {
             peer,
             trail,
         } = place;
+        if self.grpc.is_none() && self.has_shape_of_call(end) {
+            self.grpc = Some(true);
+        }
         self.count_unknown(end, counters);
+        let (request, response) = (self.request_body.messages(), self.response_body.messages());
+        let (sent, received) = match role {
+            Role::Server => (response, request),
+            Role::Client => (request, response),
+        };
         let rpc = (self.grpc == Some(true)).then(|| Rpc {
             status: self.rpc_status(role, end),
+            sent,
+            received,
         });
         Exchange {
             role,
@@ -183,8 +230,8 @@ impl Stream {
             start_ns: self.start_ns,
             first_response_ns: self.responded_ns,
             end_ns: end.at_ns.max(self.start_ns),
-            request_body_bytes: self.request_ended.then_some(self.request_bytes),
-            response_body_bytes: self.response_bytes,
+            request_body_bytes: self.request_ended.then_some(self.request_body.bytes()),
+            response_body_bytes: self.response_body.bytes(),
             trail,
             tls: None,
         }
@@ -211,6 +258,10 @@ impl Stream {
         if self.grpc == Some(true) && self.grpc_status == GrpcStatus::Unknown {
             counters.unknown(UnknownField::GrpcStatus);
         }
+        let messages = [&self.request_body, &self.response_body].map(Body::messages);
+        if self.grpc == Some(true) && messages.contains(&None) {
+            counters.unknown(UnknownField::Messages);
+        }
     }
 
     /// The status of the call, or what stands for it; see [`crate::rpc`].
@@ -219,10 +270,8 @@ impl Stream {
             return Some(code);
         }
         match end.error {
-            Some(ErrorType::StreamReset(code)) => Some(self.reset(code, role == Role::Server, end)),
-            Some(ErrorType::StreamAborted(code)) => {
-                Some(self.reset(code, role == Role::Client, end))
-            }
+            Some(ErrorType::StreamReset(code)) => self.reset(code, role == Role::Server, end),
+            Some(ErrorType::StreamAborted(code)) => self.reset(code, role == Role::Client, end),
             Some(ErrorType::StreamUnprocessed) => Some(Code::Unavailable),
             Some(_) => Some(Code::from_connection_loss(role)),
             None if self.grpc_status == GrpcStatus::Unknown => None,
@@ -231,16 +280,18 @@ impl Stream {
     }
 
     /// A client gives a call up by the same code when its user does and when its deadline passes;
-    /// the time tells which.
-    fn reset(&self, code: ErrorCode, by_client: bool, end: End) -> Code {
+    /// the time tells which. `None` if it is not known how much of it there was.
+    fn reset(&self, code: ErrorCode, by_client: bool, end: End) -> Option<Code> {
+        if code != ErrorCode::Cancel || !by_client {
+            return Some(Code::from_reset(code));
+        }
         let took = end.at_ns.saturating_sub(self.start_ns);
-        let late = self
-            .timeout_ns
-            .is_some_and(|timeout| took.saturating_add(deadline_slack_ns(timeout)) >= timeout);
-        if code == ErrorCode::Cancel && by_client && late {
-            Code::DeadlineExceeded
-        } else {
-            Code::from_reset(code)
+        match self.timeout {
+            Timeout::Unknown => None,
+            Timeout::Ns(timeout) if took.saturating_add(deadline_slack_ns(timeout)) >= timeout => {
+                Some(Code::DeadlineExceeded)
+            }
+            Timeout::Ns(_) | Timeout::None => Some(Code::from_reset(code)),
         }
     }
 }

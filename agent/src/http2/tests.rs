@@ -2,6 +2,7 @@
 
 mod calls;
 mod losses;
+mod resume;
 mod splits;
 mod streams;
 mod wire;

@@ -11,6 +11,7 @@ pub mod memory;
 pub mod namespaces;
 pub mod object;
 pub mod offsets;
+mod positions;
 pub mod records;
 pub mod sched;
 pub mod sock_diag;

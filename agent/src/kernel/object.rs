@@ -10,7 +10,7 @@ pub mod probe;
 
 use std::os::fd::AsFd as _;
 
-use aya::maps::Map;
+use aya::maps::{Map, MapData};
 use aya::programs::CgroupSockAddr;
 use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
 use thiserror::Error;
@@ -212,6 +212,18 @@ impl Object {
             .take_map(name)
             .ok_or_else(|| missing(self.name, "finding a map", name))?;
         M::try_from(map).map_err(|e| refused(self.name, "opening a map", &e))
+    }
+
+    /// Takes a map of what programs keep with sockets out of the object, for who lists sockets.
+    ///
+    /// # Errors
+    ///
+    /// As [`map`](Self::map).
+    pub fn storage(&mut self, name: &'static str) -> Result<MapData, ObjectError> {
+        match self.ebpf.take_map(name) {
+            Some(Map::SkStorage(map)) => Ok(map),
+            _ => Err(missing(self.name, "finding a map", name)),
+        }
     }
 
     /// The kernel's figures of each program that is loaded.

@@ -5,6 +5,7 @@
 //! in sockets and in time; whoever asks is told if there was more.
 
 mod dump;
+mod storage;
 
 use std::io;
 use std::net::IpAddr;
@@ -14,6 +15,7 @@ use std::time::Instant;
 use thiserror::Error;
 
 use self::dump::tcp_sockets;
+pub use self::storage::{Stored, stored};
 use super::namespaces;
 
 /// Most sockets that one question is answered with, over all namespaces.

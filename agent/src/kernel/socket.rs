@@ -1,8 +1,10 @@
 //! The socket object: loaded, attached, and its maps.
 
 use std::net::IpAddr;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::UProbeLink;
@@ -15,7 +17,9 @@ use super::Hook;
 use super::btf::Btf;
 use super::object::probe::Probe;
 use super::object::{Object, ObjectError, Types, Wanted, refused};
+use super::positions;
 use crate::config::Capture;
+use crate::http2::checkpoint::Positions;
 use crate::tls::points::{Place, Point};
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
@@ -148,6 +152,7 @@ pub struct SocketPrograms {
     probes: bool,
     counters: PerCpuArray<MapData, u64>,
     own: HashMap<MapData, Key, u8>,
+    http2: MapData,
 }
 
 #[derive(Clone, Copy)]
@@ -201,6 +206,7 @@ impl SocketPrograms {
             Self {
                 counters: object.map("COUNTERS")?,
                 own: object.map("OWN_ENDPOINTS")?,
+                http2: object.storage("HTTP2")?,
                 hooks: object.hooks.clone(),
                 probes,
                 object: Mutex::new(object),
@@ -270,6 +276,18 @@ impl SocketPrograms {
     #[must_use]
     pub fn figures(&self) -> Vec<(&'static str, super::info::ProgramFigures)> {
         self.object().figures()
+    }
+
+    /// Where the kernel side stands in the HTTP/2 connections of these processes' network
+    /// namespaces; see [`positions`].
+    #[must_use]
+    pub fn http2_positions(
+        &self,
+        proc_root: &Path,
+        pids: impl Iterator<Item = u32>,
+        deadline: Instant,
+    ) -> Positions {
+        positions::of(self.http2.fd().as_fd(), proc_root, pids, deadline)
     }
 
     /// Leaves out every connection to this endpoint of the agent's own, in the agent's network

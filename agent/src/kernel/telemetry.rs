@@ -139,6 +139,13 @@ impl<S: Source> KernelCollector<S> {
         )?;
         self.one(
             encoder,
+            "hark_http2_blocks_passed",
+            "HTTP/2 header blocks that moved before it was certain that their connection is HTTP/2: requests or responses that are not reported.",
+            None,
+            Counter::Http2BlocksPassed,
+        )?;
+        self.one(
+            encoder,
             "hark_http2_directions_joined",
             "Directions of HTTP/2 connections that were followed from the middle, or again after a loss.",
             None,

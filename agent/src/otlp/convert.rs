@@ -7,6 +7,8 @@
 //!
 //! - `hark.time_to_first_byte` (double, s): from the start of the span to the first byte of the
 //!   final response.
+//! - `hark.rpc.messages.sent`, `hark.rpc.messages.received` (int): whole messages of the call, as the
+//!   observed process sent and received them; left out where they are not known.
 //! - `hark.url.path.truncated` (bool): the path was longer than what is kept.
 
 use std::collections::HashMap;
@@ -153,6 +155,8 @@ fn call(exchange: &Exchange, rpc: Rpc, attributes: &mut Attributes) {
         }
     }
     attributes.optional("rpc.response.status_code", rpc.status.map(Code::name));
+    attributes.integer("hark.rpc.messages.sent", rpc.sent);
+    attributes.integer("hark.rpc.messages.received", rpc.received);
 }
 
 /// What the conventions for HTTP ask for.

@@ -172,6 +172,8 @@ fn http2(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeError> 
         flags: fields.u16()?,
         direction: fields.u8()?,
         role: fields.u8()?,
+        origin: fields.u32()?,
+        reserved: fields.u32()?,
     };
     limit(u64::from(record.len), PIECE_LIMIT)?;
     if record.continued > record.len {

@@ -104,6 +104,8 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
             put(out, record.continued.to_ne_bytes());
             put(out, record.flags.to_ne_bytes());
             put(out, [*direction as u8, role.map_or(0, raw_role)]);
+            put(out, record.origin.to_ne_bytes());
+            put(out, record.reserved.to_ne_bytes());
             out.extend_from_slice(frames);
         }
         Record::Tls { record, stream, .. } => {

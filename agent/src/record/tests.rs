@@ -126,6 +126,8 @@ fn http2() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
                         Http2Direction::Sent => 1,
                     },
                     role: raw_role(role),
+                    origin: seq ^ 0x5555_5555,
+                    reserved: 0,
                 };
                 (
                     Record::Http2 {

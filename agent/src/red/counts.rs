@@ -6,8 +6,8 @@ use crate::exchange::Exchange;
 /// Series that each label set of HTTP exchanges takes: one per histogram of [`Counts`].
 pub(super) const SERIES_PER_SET: usize = 4;
 
-/// Series that each label set of calls takes: the duration.
-pub(super) const SERIES_PER_CALL_SET: usize = 1;
+/// Series that each label set of calls takes: the duration, and the messages both ways.
+pub(super) const SERIES_PER_CALL_SET: usize = 3;
 
 /// What the exchanges of one label set add up to.
 #[derive(Clone, Debug, Default)]
@@ -16,11 +16,18 @@ pub(super) struct Counts {
     pub(super) first_byte: Durations,
     pub(super) request_size: Sizes,
     pub(super) response_size: Sizes,
+    /// Messages of calls.
+    pub(super) sent: u64,
+    pub(super) received: u64,
 }
 
 impl Counts {
     pub(super) fn observe(&mut self, exchange: &Exchange) {
         self.duration.observe(&DURATION, exchange.duration_ns());
+        if let Some(rpc) = exchange.rpc {
+            self.sent = self.sent.saturating_add(rpc.sent.unwrap_or(0));
+            self.received = self.received.saturating_add(rpc.received.unwrap_or(0));
+        }
         if let Some(first) = exchange.first_response_ns {
             self.first_byte
                 .observe(&DURATION, first.saturating_sub(exchange.start_ns));

@@ -108,10 +108,27 @@ const fn gauge(name: &'static str, help: &'static str, labels: &'static [&'stati
     }
 }
 
+const fn counter(
+    name: &'static str,
+    help: &'static str,
+    labels: &'static [&'static str],
+) -> Family {
+    Family {
+        name,
+        help,
+        unit: None,
+        kind: Kind::Counter,
+        source: SOURCE,
+        labels,
+    }
+}
+
 /// The metrics of one role.
 struct Families {
     role: Role,
     call: Family,
+    sent: Family,
+    received: Family,
     streams: Family,
     duration: Family,
     first_byte: Family,
@@ -125,6 +142,16 @@ const SERVER: Families = Families {
     call: seconds(
         "rpc_server_call_duration_seconds",
         "Duration of incoming remote procedure calls, from the first byte read to the last byte written.",
+        CALLS_SERVED,
+    ),
+    sent: counter(
+        "hark_rpc_server_messages_sent",
+        "Messages that the service sent in answer to calls that have ended.",
+        CALLS_SERVED,
+    ),
+    received: counter(
+        "hark_rpc_server_messages_received",
+        "Messages that the service received in calls that have ended.",
         CALLS_SERVED,
     ),
     streams: gauge(
@@ -164,6 +191,16 @@ const CLIENT: Families = Families {
     call: seconds(
         "rpc_client_call_duration_seconds",
         "Duration of outgoing remote procedure calls, from the first byte written to the last byte read.",
+        CALLS_SENT,
+    ),
+    sent: counter(
+        "hark_rpc_client_messages_sent",
+        "Messages that the service sent in calls that have ended.",
+        CALLS_SENT,
+    ),
+    received: counter(
+        "hark_rpc_client_messages_received",
+        "Messages that the service received in answer to calls that have ended.",
         CALLS_SENT,
     ),
     streams: gauge(
@@ -213,6 +250,8 @@ impl Families {
         let Self {
             role,
             call,
+            sent,
+            received,
             streams,
             duration,
             first_byte,
@@ -220,13 +259,15 @@ impl Families {
             response_size,
             active,
         } = self;
-        let calls = Histograms {
+        let calls = Lines {
             snapshot,
             role: *role,
             group: Group::Rpc,
         };
         calls.durations(page, call)?;
-        let write = Histograms {
+        calls.counter(page, sent, |counts| counts.sent)?;
+        calls.counter(page, received, |counts| counts.received)?;
+        let write = Lines {
             snapshot,
             role: *role,
             group: Group::Http,
@@ -269,13 +310,33 @@ impl Families {
     }
 }
 
-struct Histograms<'a> {
+struct Lines<'a> {
     snapshot: &'a Snapshot,
     role: Role,
     group: Group,
 }
 
-impl Histograms<'_> {
+impl Lines<'_> {
+    fn counter(
+        &self,
+        page: &mut Page<'_>,
+        family: &Family,
+        value: impl Fn(&Counts) -> u64,
+    ) -> io::Result<()> {
+        let lines = self
+            .snapshot
+            .counts
+            .iter()
+            .filter(|line| line.role == self.role && line.group == self.group);
+        for (at, line) in lines.enumerate() {
+            if at == 0 {
+                page.family(family)?;
+            }
+            page.sample(family, &line.labels, value(&line.value))?;
+        }
+        Ok(())
+    }
+
     /// The histograms that have exemplars.
     fn durations(&self, page: &mut Page<'_>, family: &Family) -> io::Result<()> {
         let lines = self

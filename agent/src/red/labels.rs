@@ -153,7 +153,7 @@ impl<'a> Key<'a> {
                 service,
                 role: exchange.role,
                 kind: match exchange.rpc {
-                    Some(Rpc { status }) => Kind::Rpc { status },
+                    Some(Rpc { status, .. }) => Kind::Rpc { status },
                     None => Kind::Http {
                         method: request.method.name(),
                         scheme: Scheme::of(request.scheme.as_deref()),

@@ -316,6 +316,8 @@ fn requests() -> BTreeMap<String, Family> {
         let mut call = whole.clone();
         call.rpc = Some(Rpc {
             status: Some(Code::Internal),
+            sent: Some(1),
+            received: Some(1),
         });
         red.observe(&call, &service, None);
     }

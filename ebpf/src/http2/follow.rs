@@ -3,13 +3,14 @@
 use core::hint::black_box;
 
 use hark_common::counter::Counter;
-use hark_common::http2::{BLOCK_LIMIT, PIECE_LIMIT, flag as record_flag};
+use hark_common::http2::{BLOCK_LIMIT, Http2Position, PIECE_LIMIT, flag as record_flag};
 
-use super::data::{settle, skip};
+use super::data::{data_begin, settle, skip};
 use super::frame::{HEADER_SIZE, Header, flag as frame_flag, kind};
 use super::join::{PREFACE_REST_SIZE, PREFACE_TAIL_SIZE, is_preface, preface_end, tentative};
+use super::messages::{OFF, covers, give_up, prefix};
 use super::output::{is_full, push_header};
-use super::{Flow, SUMS, Scratch, State, Sum, flag, phase};
+use super::{Flow, Scratch, State, flag, phase};
 use crate::env::Env;
 use crate::exchange::{SocketState, probing, verdict};
 use crate::walk::next_segment;
@@ -23,6 +24,7 @@ pub const fn reset(s: &mut Scratch) {
     s.headed = 0;
     s.frames = 0;
     s.tried = 0;
+    s.prefixes = 0;
 }
 
 /// Bytes moved that no event reported, just before this event.
@@ -38,27 +40,39 @@ pub fn gap(
     let flow = state.flow(s.event.direction);
     // Within a payload that is passed over they only count. One that ends with them is not worth
     // the case: the header behind it may have moved unseen as well.
-    if passes(flow, bytes as u64) {
+    if in_payload(flow) && flow.remaining > bytes {
+        if !covers(flow, bytes as u64) {
+            give_up(flow);
+        }
         skip(flow, bytes as u64);
         return;
     }
     lost(env, socket, state, s, Counter::Http2LostGap);
 }
 
-/// Whether all of `bytes` are payload that is passed over, of a frame that goes on behind them.
+/// Whether the next bytes are payload that is passed over.
 #[inline(always)]
-const fn passes(flow: &Flow, bytes: u64) -> bool {
-    flow.phase == phase::PAYLOAD && flow.take == 0 && flow.remaining as u64 > bytes
+const fn in_payload(flow: &Flow) -> bool {
+    flow.phase == phase::PAYLOAD && flow.take == 0
 }
 
 /// Whether an event of `moved` bytes only counts, which is then done.
 #[inline(always)]
-pub fn counted_in_payload(state: &mut State, direction: u8, moved: u64, now: u64) -> bool {
+pub fn counted_in_payload(
+    state: &mut State,
+    s: &Scratch,
+    direction: u8,
+    moved: u64,
+    now: u64,
+) -> bool {
     let flow = state.flow(direction);
-    let passes = passes(flow, moved);
+    let passes = in_payload(flow) && flow.remaining as u64 > moved && covers(flow, moved);
     if passes {
         flow.last_ns = now;
         skip(flow, moved);
+        let position = state.position(direction);
+        position.sequence = s.sequence;
+        position.settled = 0;
     }
     passes
 }
@@ -68,7 +82,7 @@ pub fn counted_in_payload(state: &mut State, direction: u8, moved: u64, now: u64
 #[inline(always)]
 pub const fn ends_in_payload(state: &mut State, direction: u8, moved: u64) -> bool {
     let flow = state.flow(direction);
-    flow.phase == phase::PAYLOAD && flow.take == 0 && flow.remaining as u64 == moved
+    in_payload(flow) && flow.remaining as u64 == moved && covers(flow, moved)
 }
 
 /// Prepares to go through `s.event`.
@@ -77,10 +91,17 @@ pub fn begin(socket: &SocketState, state: &mut State, s: &mut Scratch) {
     let started = state.started != 0;
     let direction = s.event.direction;
     let flow = state.flow(direction);
+    if flow.flags & flag::SEEN == 0 && s.numbered != 0 {
+        flow.origin = s.sequence.wrapping_sub(s.event.left as u32);
+        flow.flags |= flag::ORIGIN;
+    }
     if socket.verdict != verdict::HTTP2 && socket.probing(direction) != probing::TENTATIVE {
         flow.phase = phase::SEEK;
     }
     if flow.phase == phase::SEEK {
+        if flow.flags & flag::SEEN != 0 {
+            flow.flags &= !flag::ORIGIN;
+        }
         forget(flow);
         flow.phase = phase::HEADER;
         flow.flags |= if started && flow.flags & flag::SEEN == 0 {
@@ -90,6 +111,7 @@ pub fn begin(socket: &SocketState, state: &mut State, s: &mut Scratch) {
         };
         s.tried = 1;
         s.began = s.event;
+        s.origin = flow.flags & flag::ORIGIN;
     }
     flow.flags |= flag::SEEN;
     flow.last_ns = s.event.now;
@@ -106,10 +128,8 @@ pub fn forget(flow: &mut Flow) {
     flow.take = 0;
     flow.block = 0;
     flow.block_stream = 0;
-    flow.sums = [Sum {
-        stream: 0,
-        bytes: 0,
-    }; SUMS];
+    flow.passed = 0;
+    flow.era = flow.era.wrapping_add(1);
 }
 
 /// Works on by a frame or a segment. True when the event is worked through, or its rest does not
@@ -151,7 +171,7 @@ pub fn step(
             if flow.phase == phase::HEADER {
                 frame(env, socket, state, s);
             } else {
-                preface_end(socket, state, direction);
+                preface_end(env, socket, state, direction);
             }
         }
         phase::PAYLOAD => {}
@@ -210,7 +230,7 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
             // Told as START, unless something was missed before.
             flag::RESYNC
         } else {
-            flag::TENTATIVE
+            flag::TENTATIVE | flag::MISSED
         };
     }
     if flow.flags & flag::TENTATIVE != 0 {
@@ -226,8 +246,13 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
     }
     flow.remaining = header.length;
     flow.take = 0;
+    give_up(flow);
     let mut hand_over = true;
     match header.kind {
+        kind::DATA => {
+            data_begin(flow, header);
+            hand_over = false;
+        }
         kind::HEADERS | kind::PUSH_PROMISE | kind::CONTINUATION => {
             if !continues {
                 flow.block = 0;
@@ -286,7 +311,16 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
 fn payload(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mut Scratch) {
     let flow = state.flow(s.event.direction);
     if flow.take == 0 {
-        let taken = skip(flow, s.event.segment_left);
+        if flow.prefix_have != OFF && flow.message_left == 0 {
+            prefix(env, flow, s);
+        }
+        let flow = state.flow(s.event.direction);
+        let mut n = s.event.segment_left;
+        if !covers(flow, n) {
+            // To the end of the message; of a prefix that is not whole there is no more.
+            n = flow.message_left as u64;
+        }
+        let taken = skip(flow, n);
         s.event.consume(taken as u64);
     } else if s.event.readable == 0 {
         cut(env, socket, state, s);
@@ -370,6 +404,7 @@ pub fn lost(
     }
     let flow = state.flow(s.event.direction);
     forget(flow);
+    flow.flags &= !flag::ORIGIN;
     flow.flags |= flag::MISSED;
 }
 
@@ -391,7 +426,16 @@ pub fn conclude(
     }
     let direction = s.event.direction;
     let flow = state.flow(direction);
+    let settled = flow.phase == phase::HEADER
+        && flow.flags & flag::TENTATIVE == 0
+        && flow.have | flow.block_stream == 0;
+    let position = Http2Position {
+        sequence: s.sequence,
+        seq: flow.seq,
+        settled: settled as u32,
+    };
     let goes_on = flow.phase != phase::SEEK && flow.flags & flag::TENTATIVE != 0;
+    *state.position(direction) = position;
     socket.set_probing(
         direction,
         if goes_on {

@@ -4,7 +4,8 @@ use hark_common::counter::Counter;
 use hark_common::socket::SocketRole;
 
 use super::follow::forget;
-use super::frame::{HEADER_SIZE, Header, kind};
+use super::frame::{HEADER_SIZE, Header, flag as frame_flag, kind};
+use super::messages::give_up;
 use super::{Flow, Scratch, State, flag, phase};
 use crate::env::Env;
 use crate::exchange::{RX, SocketState, verdict};
@@ -32,7 +33,7 @@ pub fn preface(state: &mut State, direction: u8) {
 
 /// The rest of the client's preface is there.
 #[inline(always)]
-pub fn preface_end(socket: &mut SocketState, state: &mut State, direction: u8) {
+pub fn preface_end(env: &mut impl Env, socket: &mut SocketState, state: &mut State, direction: u8) {
     let flow = state.flow(direction);
     let long = flow.phase == phase::PREFACE_TAIL;
     let at = flow.header.as_ptr();
@@ -55,12 +56,21 @@ pub fn preface_end(socket: &mut SocketState, state: &mut State, direction: u8) {
     flow.flags = flag::SEEN;
     flow.phase = phase::HEADER;
     state.started = 1;
+    count_upgraded(env, socket);
     socket.verdict = verdict::HTTP2;
     socket.role = if direction == RX {
         SocketRole::Server
     } else {
         SocketRole::Client
     } as u8;
+}
+
+/// A socket that is HTTP/2 by an upgrade was counted as HTTP/1 before, and is now counted as both.
+#[inline(always)]
+fn count_upgraded(env: &mut impl Env, socket: &SocketState) {
+    if socket.verdict == verdict::UPGRADED {
+        env.count(Counter::SocketsHttp2, 1);
+    }
 }
 
 /// Whether the client's preface begins like this.
@@ -88,26 +98,36 @@ pub fn tentative(
 ) {
     if !header.is_plausible() {
         forget(flow);
+        flow.flags &= !flag::ORIGIN;
         if started {
             flow.flags |= flag::MISSED;
         }
         return;
     }
     flow.score += 1;
-    // A server may speak first, and then it says only this: a list of parameters that fills the
-    // system call to its last byte.
-    let alone = s.tried != 0
-        && flow.score == 1
-        && header.kind == kind::SETTINGS
-        && header.length != 0
-        && header.length <= SETTINGS_EVIDENCE
-        && s.event.left == header.length as u64;
+    // One frame is enough if it fills the system call to its last byte, and is what a server says
+    // first, or a whole header block, or if the other direction is known for HTTP/2 already.
+    let evidence = match header.kind {
+        kind::SETTINGS => header.length != 0 && header.length <= SETTINGS_EVIDENCE,
+        kind::HEADERS => header.has(frame_flag::END_HEADERS),
+        _ => false,
+    };
+    let fills = s.tried != 0 && flow.score == 1 && s.event.left == header.length as u64;
+    let alone = fills && (evidence || socket.verdict == verdict::HTTP2);
     if flow.score < 2 && !alone {
-        if started && matches!(header.kind, kind::HEADERS | kind::PUSH_PROMISE) {
-            flow.flags |= flag::MISSED;
+        if matches!(header.kind, kind::HEADERS | kind::PUSH_PROMISE) {
+            flow.passed += 1;
+            flow.flags &= !flag::ORIGIN;
+            if started {
+                flow.flags |= flag::MISSED;
+            }
+        }
+        if header.kind == kind::SETTINGS && !header.has(frame_flag::ACK) {
+            flow.flags &= !flag::ORIGIN;
         }
         flow.remaining = header.length;
         flow.take = 0;
+        give_up(flow);
         flow.phase = if header.length == 0 {
             phase::HEADER
         } else {
@@ -117,9 +137,11 @@ pub fn tentative(
     }
     // It is HTTP/2.
     if socket.verdict != verdict::HTTP2 {
+        count_upgraded(env, socket);
         socket.verdict = verdict::HTTP2;
         socket.counted(env, Counter::SocketsHttp2);
     }
+    let passed = flow.passed;
     forget(flow);
     flow.phase = phase::HEADER;
     flow.flags |= flag::RESYNC;
@@ -127,8 +149,10 @@ pub fn tentative(
         // From the event's beginning, and now in earnest.
         s.tried = 0;
         s.event = s.began;
+        flow.flags |= s.origin;
     } else {
         // From this frame.
         flow.have = HEADER_SIZE;
+        env.count(Counter::Http2BlocksPassed, passed as u64);
     }
 }

@@ -3,7 +3,7 @@
 use core::ptr::from_ref;
 
 use hark_common::counter::Counter;
-use hark_common::http2::{Http2Record, PIECE_LIMIT, flag as record_flag};
+use hark_common::http2::{Http2Record, MESSAGES_SIZE, PIECE_LIMIT, flag as record_flag};
 use hark_common::socket::{RecordHeader, RecordKind};
 
 use super::frame::HEADER_SIZE;
@@ -11,7 +11,8 @@ use super::{Scratch, State, flag};
 use crate::env::Env;
 use crate::exchange::SocketState;
 
-/// Bytes that one step may add to the record beside payload: three frame headers, rounded up.
+/// Bytes that one step may add to the record beside payload: three frame headers with what follows that
+/// of DATA, rounded up.
 pub const ROOM: usize = 64;
 
 /// Whether the record has not the room that a step may need.
@@ -35,6 +36,18 @@ pub fn push_header(s: &mut Scratch, (first, last): (u64, u8)) {
     s.headed = 1;
 }
 
+/// Adds what is said of the messages in DATA behind its header, for which there is room as well.
+#[inline(always)]
+pub fn push_messages(s: &mut Scratch, word: u32) {
+    let at = s.len as usize & (PIECE_LIMIT - 1);
+    // SAFETY: the mask keeps the position below the limit, and the buffer is twice as long.
+    unsafe {
+        let to = s.bytes.as_mut_ptr().add(at).cast::<u32>();
+        to.write_unaligned(word.to_be());
+    }
+    s.len += MESSAGES_SIZE as u32;
+}
+
 /// Hands over what the record holds, if anything, and begins another. A record that finds no room
 /// takes its number with it.
 #[inline(always)]
@@ -54,7 +67,13 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
     } else if flow.flags & flag::RESYNC != 0 {
         flags |= record_flag::RESYNC;
     }
-    flow.flags &= !flag::RESYNC;
+    if flags & record_flag::RESYNC != 0 && flow.flags & flag::ORIGIN != 0 {
+        flags |= record_flag::ORIGIN;
+        s.record.origin = flow.origin;
+    } else {
+        s.record.origin = 0;
+    }
+    flow.flags &= !(flag::RESYNC | flag::ORIGIN);
     if s.event.tls != 0 {
         flags |= record_flag::TLS;
     }
@@ -81,6 +100,7 @@ pub fn flush(env: &mut impl Env, socket: &SocketState, state: &mut State, s: &mu
     s.record.flags = flags;
     s.record.direction = direction;
     s.record.role = socket.role;
+    s.record.reserved = 0;
     flow.seq = flow.seq.wrapping_add(1);
     // SAFETY: the bytes follow the record without a gap, and hold at least `len`.
     let sent = unsafe { env.emit(from_ref(&*s).cast(), size) };

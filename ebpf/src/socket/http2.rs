@@ -78,7 +78,9 @@ pub(super) fn on_message(
         s.event = http1.event;
         preface(state, direction);
         socket.set_probing(direction, probing::NONE);
+        s.sequence = socket.sequence(direction);
     }
+    s.numbered = (family != AF_UNIX) as u16;
     s.event.now = now;
     s.event.direction = direction;
     s.event.socket = cookie;
@@ -90,7 +92,8 @@ pub(super) fn on_message(
                 apart::http2_gap(socket, state, s, missing);
             }
         }
-        if counted_in_payload(state, direction, moved as u64, now) {
+        s.sequence = socket.sequence(direction);
+        if counted_in_payload(state, s, direction, moved as u64, now) {
             return;
         }
         s.event.left = moved as u64;

@@ -39,7 +39,7 @@ fn complete(bytes: &[u8]) -> Vec<crate::model::Told> {
     let mut end = 0;
     while let Some(header) = bytes.get(end..end + 9) {
         let length = u32::from_be_bytes([0, header[0], header[1], header[2]]) as usize;
-        let next = end + 9 + if header[3] == 0 { 0 } else { length };
+        let next = end + 9 + if header[3] == 0 { 4 } else { length };
         if next > bytes.len() {
             break;
         }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hark_common::http2::{Http2Record, flag as record_flag};
+use hark_common::http2::{Http2Record, flag as record_flag, messages};
 use proptest::prelude::*;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -20,6 +20,7 @@ pub const CONTINUATION: u8 = 9;
 pub const END_STREAM: u8 = 1;
 pub const ACK: u8 = 1;
 pub const END_HEADERS: u8 = 4;
+pub const PADDED: u8 = 8;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
@@ -68,21 +69,80 @@ pub fn wire(frames: &[Frame]) -> Vec<u8> {
 }
 
 /// What the agent learns: a frame that is handed over, or the end of a stream by DATA; and with what
-/// ends a stream, all the DATA of it so far.
+/// ends a stream, all the DATA of it so far, and the messages in that.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Told {
     pub frame: Frame,
     pub data: Option<u64>,
+    pub messages: Option<Messages>,
+}
+
+/// The messages of a stream.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Messages {
+    /// So many, and nothing beside.
+    #[default]
+    None,
+    Whole(u32),
+    /// So many, and one that is not whole.
+    Within(u32),
+    /// It is not that.
+    Unknown,
+}
+
+impl Messages {
+    /// Those that a body holds.
+    fn of(mut body: &[u8]) -> Self {
+        let mut count = 0;
+        if body.is_empty() {
+            return Self::None;
+        }
+        while let Some((prefix, rest)) = body.split_first_chunk::<5>() {
+            if prefix[0] > 1 {
+                return Self::Unknown;
+            }
+            let length = u32::from_be_bytes([prefix[1], prefix[2], prefix[3], prefix[4]]) as usize;
+            let Some(rest) = rest.get(length..) else {
+                return Self::Within(count);
+            };
+            body = rest;
+            count += 1;
+        }
+        if body.is_empty() {
+            Self::Whole(count)
+        } else {
+            Self::Within(count)
+        }
+    }
+
+    /// Takes what is told next of a stream.
+    fn add(self, word: u32) -> Self {
+        let before = match self {
+            Self::None => 0,
+            Self::Whole(count) | Self::Within(count) => count,
+            Self::Unknown => return self,
+        };
+        let count = before + (word & messages::COUNT);
+        if word & messages::UNKNOWN != 0 {
+            Self::Unknown
+        } else if word & messages::WITHIN != 0 {
+            Self::Within(count)
+        } else {
+            Self::Whole(count)
+        }
+    }
 }
 
 /// What is to be told of these frames.
 pub fn truth(frames: &[Frame]) -> Vec<Told> {
-    let mut data: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut data: BTreeMap<u32, (Vec<u8>, bool)> = BTreeMap::new();
     let mut told = Vec::new();
     for frame in frames {
         let mut frame = frame.clone();
         if frame.kind == DATA {
-            *data.entry(frame.stream).or_default() += frame.payload.len() as u64;
+            let (body, padded) = data.entry(frame.stream).or_default();
+            body.extend(&frame.payload);
+            *padded |= frame.flags & PADDED != 0;
             frame.payload.clear();
         }
         let ends = frame.ends_stream();
@@ -90,8 +150,18 @@ pub fn truth(frames: &[Frame]) -> Vec<Told> {
             frame.payload.truncate(8);
         }
         if frame.travels() || ends {
+            let (body, padded) = ends
+                .then(|| data.remove(&frame.stream))
+                .flatten()
+                .unwrap_or_default();
+            let messages = if padded {
+                Messages::Unknown
+            } else {
+                Messages::of(&body)
+            };
             told.push(Told {
-                data: ends.then(|| data.remove(&frame.stream).unwrap_or(0)),
+                data: ends.then_some(body.len() as u64),
+                messages: ends.then_some(messages),
                 frame,
             });
         }
@@ -101,22 +171,33 @@ pub fn truth(frames: &[Frame]) -> Vec<Told> {
 
 /// The same from the bytes of all records, put together: the way that the agent goes.
 pub fn told(bytes: &[u8]) -> Vec<Told> {
-    let mut data: BTreeMap<u32, u64> = BTreeMap::new();
+    let mut data: BTreeMap<u32, (u64, Messages)> = BTreeMap::new();
     let mut told = Vec::new();
     let mut rest = bytes;
     while !rest.is_empty() {
         let (mut frame, length) = header(rest);
         rest = &rest[9..];
         if frame.kind == DATA {
-            *data.entry(frame.stream).or_default() += length as u64;
+            let word = u32::from_be_bytes(rest[..4].try_into().expect("four bytes"));
+            rest = &rest[4..];
+            let (bytes, messages) = data.entry(frame.stream).or_default();
+            *bytes += length as u64;
+            if *bytes > 0 {
+                *messages = messages.add(word);
+            }
         } else {
             frame.payload = rest[..length].to_vec();
             rest = &rest[length..];
         }
         let ends = frame.ends_stream();
         if frame.kind != DATA || ends {
+            let (bytes, messages) = ends
+                .then(|| data.remove(&frame.stream))
+                .flatten()
+                .unwrap_or_default();
             told.push(Told {
-                data: ends.then(|| data.remove(&frame.stream).unwrap_or(0)),
+                data: ends.then_some(bytes),
+                messages: ends.then_some(messages),
                 frame,
             });
         }
@@ -149,7 +230,7 @@ pub fn whole(records: &[(Http2Record, Vec<u8>)]) -> Vec<u8> {
         assert_eq!(record.continued as usize, continued, "record {number}");
         while boundary < bytes.len() {
             let (frame, length) = header(&bytes[boundary..]);
-            boundary += 9 + if frame.kind == DATA { 0 } else { length };
+            boundary += 9 + if frame.kind == DATA { 4 } else { length };
         }
     }
     bytes
@@ -180,6 +261,22 @@ fn payload(what: Payload) -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
+/// A part of a body of messages: at times not from its beginning, nor to its end.
+fn message_payload() -> impl Strategy<Value = Vec<u8>> {
+    let lengths = proptest::collection::vec(prop_oneof![4 => 0usize..12, 1 => 200usize..900], 0..6);
+    let cut = prop_oneof![3 => Just(0usize), 1 => 1usize..9];
+    (lengths, cut).prop_map(|(lengths, cut)| {
+        let mut body = Vec::new();
+        for length in lengths {
+            body.push(u8::from(length % 2 == 1));
+            body.extend((length as u32).to_be_bytes());
+            body.extend(std::iter::repeat_n(7u8, length));
+        }
+        body.truncate(body.len().saturating_sub(cut));
+        body
+    })
+}
+
 /// Frames of a stream, or of the connection: those of a header block stay together.
 fn group(what: Payload) -> impl Strategy<Value = Vec<Frame>> {
     let stream = || (0u32..12).prop_map(|n| 2 * n + 1);
@@ -207,6 +304,9 @@ fn group(what: Payload) -> impl Strategy<Value = Vec<Frame>> {
             }),
         (stream(), end(), payload(what)).prop_map(|(s, end, p)| vec![frame(DATA, end, s, &p)]),
         (stream(), payload(what)).prop_map(|(s, p)| vec![frame(DATA, 0, s, &p)]),
+        (stream(), end(), message_payload()).prop_map(|(s, end, p)| vec![frame(DATA, end, s, &p)]),
+        (stream(), message_payload()).prop_map(|(s, p)| vec![frame(DATA, 0, s, &p)]),
+        stream().prop_map(|s| vec![frame(DATA, PADDED, s, &[2, 0, 0, 0, 0, 0, 0, 0])]),
         stream().prop_map(|s| vec![frame(RST_STREAM, 0, s, &[0, 0, 0, 8])]),
         stream().prop_map(|s| vec![frame(PRIORITY, 0, s, &[0, 0, 0, 0, 9])]),
         (stream(), payload(what)).prop_map(|(s, p)| {

@@ -4,9 +4,11 @@ use hark_common::counter::Counter;
 use hark_common::http2::{BLOCK_LIMIT, PIECE_LIMIT, flag as record_flag};
 use hark_common::socket::AbortReason;
 
+use hark_ebpf::http2::SUMS;
+
 use crate::model::{
-    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, PING, PREFACE, SETTINGS, frame,
-    told, truth, whole, wire,
+    CONTINUATION, DATA, END_HEADERS, END_STREAM, Frame, HEADERS, Messages, PING, PREFACE, SETTINGS,
+    frame, told, truth, whole, wire,
 };
 use crate::tape::{RX, TX, Tape};
 
@@ -32,10 +34,10 @@ fn a_megabyte_of_data_costs_a_record() {
     let [(record, bytes)] = &tape.records(RX)[..] else {
         panic!()
     };
-    assert_eq!((bytes.len(), record.data_bytes), (9, (1 << 20) + 3));
+    assert_eq!((bytes.len(), record.data_bytes), (13, (1 << 20) + 3));
     assert_eq!(told(bytes)[0].data, Some((1 << 20) + 3));
-    // One per frame, and one for the segment.
-    assert_eq!(tape.world.reads, 65 + 1);
+    // One per frame, one for the segment, and what would be the first message's prefix.
+    assert_eq!(tape.world.reads, 65 + 2);
     assert_eq!(tape.counter(Counter::Http2DataBytes), (1 << 20) + 3);
 }
 
@@ -44,8 +46,8 @@ fn a_large_payload_is_not_read() {
     let mut tape = started();
     let bytes = wire(&[frame(DATA, END_STREAM, 1, &vec![7; 1 << 20])]);
     bytes.chunks(4096).for_each(|call| tape.call(RX, call));
-    // The header: its segment and itself.
-    assert_eq!(tape.world.reads, 2);
+    // The header, and what would be a message's prefix; the segment of each.
+    assert_eq!(tape.world.reads, 3);
     let [(record, _)] = &tape.records(RX)[..] else {
         panic!()
     };
@@ -68,6 +70,68 @@ fn many_streams_interleaved() {
         .for_each(|frame| tape.call(RX, &wire(std::slice::from_ref(frame))));
     let bytes: Vec<u8> = tape.records(RX).into_iter().flat_map(|(_, b)| b).collect();
     assert_eq!(told(&bytes), truth(&frames));
+}
+
+/// Messages that are cut into frames, of as many streams as servers mostly allow, in turns.
+#[test]
+fn messages_of_many_streams() {
+    let mut tape = started();
+    let mut body = Vec::new();
+    for length in [1000u32, 0, 3, 700] {
+        body.push(0);
+        body.extend(length.to_be_bytes());
+        body.extend(vec![9; length as usize]);
+    }
+    let mut frames = Vec::new();
+    let pieces: Vec<&[u8]> = body.chunks(251).collect();
+    for (number, piece) in pieces.iter().enumerate() {
+        let last = number + 1 == pieces.len();
+        for stream in 0..100 {
+            let end = if last { END_STREAM } else { 0 };
+            frames.push(frame(DATA, end, 2 * stream + 1, piece));
+        }
+    }
+    wire(&frames)
+        .chunks(997)
+        .for_each(|call| tape.call(RX, call));
+    let bytes: Vec<u8> = tape.records(RX).into_iter().flat_map(|(_, b)| b).collect();
+    let told = told(&bytes);
+    assert_eq!(told, truth(&frames));
+    assert_eq!(told[7].messages, Some(Messages::Whole(4)));
+}
+
+/// A stream that loses its place to another in the middle of a message: not known, not wrong.
+#[test]
+fn messages_that_cannot_be_followed() {
+    let mut tape = started();
+    let begun = [0, 0, 0, 0, 9, 1, 2];
+    let frames = [
+        frame(DATA, 0, 1, &begun),
+        frame(DATA, 0, 2 * SUMS as u32 + 1, &begun),
+        frame(DATA, END_STREAM, 1, &[0; 7]),
+        frame(DATA, END_STREAM, 2 * SUMS as u32 + 1, &[0; 7]),
+    ];
+    tape.call(RX, &wire(&frames));
+    let bytes: Vec<u8> = tape.records(RX).into_iter().flat_map(|(_, b)| b).collect();
+    let messages: Vec<_> = told(&bytes).iter().map(|told| told.messages).collect();
+    let whole = Some(Messages::Whole(1));
+    assert_eq!(messages, [Some(Messages::Unknown), whole]);
+}
+
+/// So many messages in one call that not all are counted: the frames behind them still are.
+#[test]
+fn too_many_messages() {
+    let mut tape = started();
+    let frames = [
+        frame(DATA, END_STREAM, 1, &[0; 5 * 30_000]),
+        frame(HEADERS, END_HEADERS | END_STREAM, 3, b"\x82"),
+    ];
+    tape.call(RX, &wire(&frames));
+    let bytes: Vec<u8> = tape.records(RX).into_iter().flat_map(|(_, b)| b).collect();
+    let told = told(&bytes);
+    assert_eq!(told[0].messages, Some(Messages::Unknown));
+    assert_eq!(told[1], truth(&frames)[1]);
+    assert_eq!(tape.lost(), 0);
 }
 
 /// Sums do not grow out of a frame's length.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 
 use hark_common::counter::Counter;
-use hark_common::http2::{Http2EndRecord, Http2Record};
+use hark_common::http2::{Http2EndRecord, Http2Position, Http2Record};
 use hark_common::socket::{RecordHeader, RecordKind, Task};
 use hark_ebpf::classify::{self, gap_before, look};
 use hark_ebpf::env::Env;
@@ -227,17 +227,20 @@ impl Tape {
         let direction = event.direction;
         follow::reset(s);
         s.event = event;
+        s.numbered = 1;
         if socket.verdict == verdict::HTTP2 && socket.probing(direction) == probing::PREFACE {
             s.event = http1.event;
             s.event.described = 0;
             join::preface(state, direction);
             socket.set_probing(direction, probing::NONE);
+            s.sequence = socket.sequence(direction);
         } else {
             let missing = gap_before(socket, direction, sequence, moved as u32);
             if missing != 0 {
                 follow::gap(world, socket, state, s, missing);
             }
-            if follow::counted_in_payload(state, direction, moved, *now) {
+            s.sequence = socket.sequence(direction);
+            if follow::counted_in_payload(state, s, direction, moved, *now) {
                 return;
             }
             if follow::ends_in_payload(state, direction, moved) {
@@ -255,9 +258,10 @@ impl Tape {
     pub fn tcp(&mut self, old: i32, new: i32, errno: u32) {
         self.now += 1;
         if self.socket.verdict == verdict::HTTP2
-            && let Some(why) = classify::tcp_state(&mut self.socket, old, new, errno, true)
+            && let Some((reason, errno)) =
+                classify::tcp_state(&mut self.socket, old, new, errno, true)
         {
-            let event = (7, self.now);
+            let (event, why) = ((7, self.now), (reason as u16, errno));
             end(&mut self.world, &mut self.socket, &self.state, event, why);
         }
     }
@@ -290,6 +294,11 @@ impl Tape {
             .filter(|(record, _)| record.direction == direction)
             .cloned()
             .collect()
+    }
+
+    /// What is read of both directions from outside.
+    pub fn positions(&self) -> &[Http2Position; 2] {
+        &self.state.positions
     }
 
     /// What both directions are known by, for messages.

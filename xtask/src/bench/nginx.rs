@@ -128,7 +128,7 @@ impl Nginx {
 }
 
 /// A program on PATH or in the folders of system programs.
-fn find(program: &str) -> Result<PathBuf> {
+pub(super) fn find(program: &str) -> Result<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
     std::env::split_paths(&path)

@@ -314,7 +314,7 @@ impl Bench {
 }
 
 /// The programs of the socket layer, by their tracepoints: what an exchange costs.
-const SOCKET: [&str; 4] = [
+pub(super) const SOCKET: [&str; 4] = [
     "sock_send_length",
     "sock_recv_length",
     "inet_sock_set_state",
@@ -322,7 +322,7 @@ const SOCKET: [&str; 4] = [
 ];
 
 /// What the programs of the socket layer have used between two looks.
-fn difference(
+pub(super) fn difference(
     before: &BTreeMap<String, Program>,
     after: &BTreeMap<String, Program>,
 ) -> BTreeMap<String, Program> {

@@ -1,4 +1,5 @@
-//! What an exchange costs in the agent's user space: `agent/examples/pipeline_cost.rs`, run.
+//! What an exchange costs in the agent's user space: `agent/examples/pipeline_cost.rs` and
+//! `agent/examples/http2_cost.rs`, run.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -12,10 +13,17 @@ use super::figure::{Budget, Figure};
 use crate::process;
 use crate::workspace::Workspace;
 
-const EXAMPLE: &str = "pipeline_cost";
+const EXCHANGES: &str = "pipeline_cost";
+const CALLS: &str = "http2_cost";
 
-/// Builds the example and says where it is.
-pub(super) fn build(workspace: &Workspace) -> Result<PathBuf> {
+/// Where the examples are.
+pub(super) struct Examples {
+    exchanges: PathBuf,
+    calls: PathBuf,
+}
+
+/// Builds the examples and says where they are.
+pub(super) fn build(workspace: &Workspace) -> Result<Examples> {
     process::step("replay benchmark");
     process::run(workspace.cargo().args([
         "build",
@@ -23,17 +31,70 @@ pub(super) fn build(workspace: &Workspace) -> Result<PathBuf> {
         "--package",
         "hark",
         "--example",
-        EXAMPLE,
+        EXCHANGES,
+        "--example",
+        CALLS,
     ]))
     .context("cannot build the replay benchmark")?;
-    Ok(workspace.target.join("release/examples").join(EXAMPLE))
+    let folder = workspace.target.join("release/examples");
+    Ok(Examples {
+        exchanges: folder.join(EXCHANGES),
+        calls: folder.join(CALLS),
+    })
 }
 
 /// Its figures.
-pub(super) fn measure(program: &PathBuf, interrupt: &Interrupt) -> Result<Vec<Figure>> {
+pub(super) fn measure(examples: &Examples, interrupt: &Interrupt) -> Result<Vec<Figure>> {
     process::step("user space, from replay");
-    let running = Running::start(&mut Command::new(program))?;
-    figures(&running.finish(interrupt, Duration::from_secs(60))?)
+    let run = |program: &PathBuf| {
+        let running = Running::start(&mut Command::new(program))?;
+        running.finish(interrupt, Duration::from_secs(60))
+    };
+    let mut figures = figures(&run(&examples.exchanges)?)?;
+    figures.extend(calls(&run(&examples.calls)?)?);
+    Ok(figures)
+}
+
+/// Those of HTTP/2: a call, and header blocks beside another decoder.
+fn calls(report: &str) -> Result<Vec<Figure>> {
+    let report: Value =
+        serde_json::from_str(report).context("the benchmark of calls printed no JSON")?;
+    [
+        (
+            "/to_histogram_ns",
+            "user space, gRPC: records to histogram",
+            "ns/call",
+        ),
+        (
+            "/block_of_references_ns/hark",
+            "header block of references",
+            "ns/block",
+        ),
+        (
+            "/block_of_references_ns/loona_hpack",
+            "  the same, by loona-hpack",
+            "ns/block",
+        ),
+        (
+            "/block_of_literals_ns/hark",
+            "header block of literals in Huffman code",
+            "ns/block",
+        ),
+        (
+            "/block_of_literals_ns/loona_hpack",
+            "  the same, by loona-hpack",
+            "ns/block",
+        ),
+    ]
+    .into_iter()
+    .map(|(at, name, unit)| {
+        let values = report.pointer(at).and_then(Value::as_array);
+        let values = values.and_then(|values| values.iter().map(Value::as_f64).collect());
+        let values: Vec<f64> =
+            values.with_context(|| format!("the benchmark of calls printed no numbers at {at}"))?;
+        Ok(Figure::new(name, unit, Budget::None).with(values))
+    })
+    .collect()
 }
 
 fn figures(report: &str) -> Result<Vec<Figure>> {
@@ -81,6 +142,18 @@ mod tests {
         let figures = figures(report).unwrap();
         let values: Vec<_> = figures.iter().map(|figure| &figure.values[..]).collect();
         assert_eq!(values, [&[1.0, 2.5][..], &[3.0][..], &[4.0][..]]);
+    }
+
+    #[test]
+    fn calls_and_blocks_are_values() {
+        let blocks = r#"{"hark":[4.0],"loona_hpack":[9.0]}"#;
+        let report = format!(
+            r#"{{"to_histogram_ns":[1.5],"block_of_references_ns":{blocks},"block_of_literals_ns":{blocks}}}"#
+        );
+        let figures = calls(&report).unwrap();
+        let values: Vec<_> = figures.iter().map(|figure| figure.values[0]).collect();
+        assert_eq!(values, [1.5, 4.0, 9.0, 4.0, 9.0]);
+        assert!(calls("{}").is_err());
     }
 
     #[test]

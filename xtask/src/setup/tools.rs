@@ -1,5 +1,6 @@
 //! The programs that tests, benchmarks and the demo run, and the packages that have them.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result};
@@ -13,7 +14,8 @@ use crate::setup::{Need, apt, on_path};
 pub(crate) struct Tool {
     /// Debian's package.
     pub(crate) package: &'static str,
-    /// What we have no use for the package without: all must be on PATH.
+    /// What we have no use for the package without: all must be on PATH, or be there if they begin
+    /// with a slash.
     commands: &'static [&'static str],
     /// What it is for, as the end of a sentence.
     pub(crate) purpose: &'static str,
@@ -53,7 +55,7 @@ const TOOLS: &[Tool] = &[
         ..tool("apache2-utils", &["ab"], "load, one connection per request")
     },
     Tool {
-        needs: &[Need::Test],
+        needs: &[Need::Test, Need::Bench],
         ..tool("nghttp2-client", &["h2load"], "load over HTTP/2")
     },
     Tool {
@@ -72,6 +74,14 @@ const TOOLS: &[Tool] = &[
     Tool {
         needs: &[Need::Test, Need::Demo],
         ..tool("python3", &["python3"], "servers in Python")
+    },
+    Tool {
+        needs: &[Need::Test],
+        ..tool(
+            "python3-grpcio",
+            &["/usr/lib/python3/dist-packages/grpc/__init__.py"],
+            "gRPC in Python",
+        )
     },
     Tool {
         needs: &[Need::Test, Need::Demo],
@@ -170,7 +180,11 @@ const fn tool(
 
 /// What a verb wants and this machine does not have, or has too old.
 pub(super) fn missing(need: Need) -> Vec<&'static Tool> {
-    missing_from(TOOLS, need, on_path, |minimum| {
+    let is_there = |command: &str| match command {
+        path if path.starts_with('/') => Path::new(path).is_file(),
+        command => on_path(command),
+    };
+    missing_from(TOOLS, need, is_there, |minimum| {
         let (program, args) = minimum.ask.split_first()?;
         process::output(Command::new(program).args(args)).ok()
     })

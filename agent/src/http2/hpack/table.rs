@@ -7,6 +7,8 @@
 
 use std::collections::VecDeque;
 
+use super::super::checkpoint::Input;
+
 /// What an entry is counted with beyond its text, in bytes (RFC 7541 §4.1).
 const OVERHEAD: usize = 32;
 
@@ -16,6 +18,9 @@ pub(super) const DEFAULT_CAPACITY: u32 = 4096;
 /// The most that is kept of a table, in bytes by the count of RFC 7541 §4.1, whatever capacity the
 /// two ends agree on. Entries beyond are unknown.
 pub const TABLE_LIMIT: u32 = 64 << 10;
+
+/// In place of the length of a name that is not known, where a table is written down.
+const NO_NAME: u32 = u32::MAX;
 
 /// One entry: its name, if that is known, and its value.
 #[derive(Debug)]
@@ -75,6 +80,53 @@ impl Table {
         self.entries.clear();
         self.size = 0;
         self.partial = true;
+    }
+
+    /// Writes it down: whether it is partial (u8), capacity (u32), number of entries (u32), and from
+    /// the newest on the length of the name ([`NO_NAME`] if that is not known), that of the value,
+    /// and both.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let number = |length: usize| u32::try_from(length).unwrap_or(NO_NAME).to_le_bytes();
+        out.push(u8::from(self.partial));
+        out.extend(number(self.capacity));
+        out.extend(number(self.entries.len()));
+        for Entry { text, name } in &self.entries {
+            out.extend(name.map_or(NO_NAME.to_le_bytes(), number));
+            out.extend(number(text.len() - name.unwrap_or(0)));
+            out.extend(text);
+        }
+    }
+
+    /// Reads what [`write`](Self::write) wrote; `None` if it is something else, or larger than it
+    /// may be.
+    pub(super) fn read(input: &mut Input<'_>) -> Option<Self> {
+        let partial = match input.u8()? {
+            0 => false,
+            1 => true,
+            _ => return None,
+        };
+        let capacity = input.u32().filter(|capacity| *capacity <= TABLE_LIMIT)?;
+        let mut table = Self {
+            capacity: capacity as usize,
+            partial,
+            ..Self::new()
+        };
+        for _ in 0..input.u32()? {
+            let name = input.u32()?;
+            let value = input.u32()? as usize;
+            let name = (name != NO_NAME).then_some(name as usize);
+            let length = name.unwrap_or(0).checked_add(value)?;
+            let entry = Entry {
+                text: input.take(length)?.into(),
+                name,
+            };
+            table.size += entry.size();
+            if table.size > table.capacity {
+                return None;
+            }
+            table.entries.push_back(entry);
+        }
+        Some(table)
     }
 
     /// There may be entries that are not known.

@@ -1,5 +1,7 @@
 //! gRPC.
 
+use hark_common::http2::messages;
+
 use super::wire::*;
 use super::*;
 
@@ -132,6 +134,19 @@ fn a_call_is_cancelled_or_its_deadline_has_passed() {
     assert_eq!(status(&other), Some(Code::ResourceExhausted));
 }
 
+/// Nor does it tell where the deadline was sent by reference to what was not heard.
+#[test]
+fn a_call_whose_deadline_was_not_heard_has_no_status() {
+    let mut wire = Wire::joined(Role::Server);
+    wire.block(Side::Requests, &[("grpc-timeout", "1S")]);
+    let fields = [REQUEST, &[("grpc-timeout", "1S")]].concat();
+    wire.request(3, 0, &fields);
+    wire.moved(Side::Requests, &reset(3, 8));
+    let exchange = wire.only();
+    assert_eq!(exchange.rpc_method(), Some("shop.Orders/Get"));
+    assert_eq!(status(&exchange), None);
+}
+
 #[test]
 fn a_lost_connection_has_a_status_for_each_end() {
     for (role, code) in [
@@ -161,4 +176,81 @@ fn grpc_web_is_http() {
     );
     wire.response(1, END_STREAM, &[(":status", "200")]);
     assert_eq!(wire.only().rpc, None);
+}
+
+/// As [`answered`], with what the kernel side says of the messages in both bodies.
+fn counted(role: Role, request: u32, response: u32) -> Wire {
+    let mut wire = Wire::new(role);
+    wire.request(1, 0, REQUEST);
+    wire.moved(Side::Requests, &carrying(1, 12, END_STREAM, request));
+    wire.response(1, 0, HEAD);
+    wire.moved(Side::Responses, &carrying(1, 10, 0, 2));
+    wire.moved(Side::Responses, &carrying(1, 10, 0, response));
+    wire.response(1, END_STREAM, &[("grpc-status", "0")]);
+    wire
+}
+
+const REQUEST: &[(&str, &str)] = &[
+    (":method", "POST"),
+    (":path", "/shop.Orders/Get"),
+    ("content-type", "application/grpc"),
+];
+
+#[test]
+fn messages_are_counted_as_the_process_saw_them() {
+    let messages = |wire: &mut Wire| {
+        let rpc = wire.only().rpc.expect("it is a call");
+        (rpc.sent, rpc.received)
+    };
+    let mut wire = counted(Role::Server, 1, 3);
+    assert_eq!(messages(&mut wire), (Some(5), Some(1)));
+    assert_eq!(wire.counters.unknown_of(UnknownField::Messages), 0);
+    let mut wire = counted(Role::Client, 1, 3 | messages::WITHIN);
+    assert_eq!(messages(&mut wire), (Some(1), Some(5)));
+    let mut wire = counted(Role::Client, messages::UNKNOWN, 3);
+    assert_eq!(messages(&mut wire), (None, Some(5)));
+    assert_eq!(wire.counters.unknown_of(UnknownField::Messages), 1);
+}
+
+/// A connection that is joined when the fields that tell have become entries of the tables. Returns
+/// what the second call on it is taken for.
+fn joined_call(request: u32, response: Option<u32>, trailers: bool) -> Exchange {
+    let mut wire = Wire::joined(Role::Server);
+    // Not heard: it fills the tables.
+    for side in [Side::Requests, Side::Responses] {
+        wire.block(side, REQUEST);
+        wire.block(side, HEAD);
+        wire.block(side, &[("grpc-status", "0")]);
+    }
+    wire.request(3, 0, REQUEST);
+    wire.moved(Side::Requests, &carrying(3, 12, END_STREAM, request));
+    wire.response(3, 0, HEAD);
+    let end = if trailers { 0 } else { END_STREAM };
+    if let Some(response) = response {
+        wire.moved(Side::Responses, &carrying(3, 10, end, response));
+    }
+    if trailers {
+        wire.response(3, END_STREAM, &[("grpc-status", "0")]);
+    }
+    wire.only()
+}
+
+#[test]
+fn a_call_is_known_by_its_shape() {
+    for response in [None, Some(0), Some(1), Some(7)] {
+        let exchange = joined_call(1, response, true);
+        assert_eq!(exchange.rpc_method(), Some("unknown"), "{response:?}");
+        assert_eq!(status(&exchange), None, "it was not heard");
+    }
+    for (request, response, trailers) in [
+        (1, Some(1), false),
+        (0, Some(1), true),
+        (messages::UNKNOWN, Some(1), true),
+        (1 | messages::WITHIN, Some(1), true),
+        (1, Some(messages::UNKNOWN), true),
+        (1, Some(1 | messages::WITHIN), true),
+    ] {
+        let exchange = joined_call(request, response, trailers);
+        assert_eq!(exchange.rpc, None, "{request} {response:?} {trailers}");
+    }
 }

@@ -1,6 +1,6 @@
 //! One connection as the kernel side tells of it, and what was made of it.
 
-use hark_common::http2::flag;
+use hark_common::http2::{flag, messages};
 use hark_common::socket::{RecordHeader, Task};
 
 use super::super::hpack::tests::random::{Encoder, Form};
@@ -10,6 +10,9 @@ use crate::context::Format;
 
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
+
+/// The boot that checkpoints are of.
+pub(super) const BOOT: BootId = [7; 16];
 
 /// Who sends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,7 +31,12 @@ pub(super) fn frame(kind: u8, flags: u8, stream: u32, length: usize, payload: &[
 }
 
 pub(super) fn data(stream: u32, bytes: usize, flags: u8) -> Vec<u8> {
-    frame(0, flags, stream, bytes, &[])
+    carrying(stream, bytes, flags, messages::UNKNOWN)
+}
+
+/// DATA with what is said of its messages.
+pub(super) fn carrying(stream: u32, bytes: usize, flags: u8, messages: u32) -> Vec<u8> {
+    frame(0, flags, stream, bytes, &messages.to_be_bytes())
 }
 
 pub(super) fn headers(stream: u32, flags: u8, block: &[u8]) -> Vec<u8> {
@@ -63,7 +71,9 @@ pub(super) struct Wire {
     /// Whether the records say the role.
     told: bool,
     encoders: [Encoder; 2],
-    seq: [u32; 2],
+    pub(super) seq: [u32; 2],
+    /// Where the socket stood before the first event, for records that say so.
+    pub(super) origin: u32,
     pub(super) now: u64,
     pub(super) active: usize,
     pub(super) ended: Vec<Exchange>,
@@ -96,11 +106,22 @@ impl Wire {
             told: true,
             encoders: [Encoder::new(), Encoder::new()],
             seq: [0; 2],
+            origin: 0,
             now: 1_000_000_000,
             active: 0,
             ended: Vec::new(),
             dropped: Vec::new(),
         }
+    }
+
+    /// This connection as the next agent hears it, which reads what this one has left.
+    pub(super) fn restarted(self, checkpoint: &[u8]) -> Self {
+        let mut wire = Self::silent(self.role);
+        wire.told = false;
+        wire.encoders = self.encoders;
+        let checkpoint = Checkpoint::read(checkpoint, &BOOT).unwrap();
+        wire.connections.resume(checkpoint);
+        wire
     }
 
     /// A connection that is joined in the middle, by records that do not say the role.
@@ -173,6 +194,7 @@ impl Wire {
             len: u32::try_from(frames.len()).unwrap(),
             continued: u32::try_from(continued).unwrap(),
             flags,
+            origin: self.origin,
             ..Http2Record::default()
         };
         let received = (side == Side::Requests) == (self.role == Role::Server);

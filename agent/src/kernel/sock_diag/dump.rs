@@ -26,23 +26,25 @@ pub(super) fn tcp_sockets(
     see: &mut impl FnMut(TcpSocket) -> Result<(), SockDiagError>,
 ) -> Result<(), SockDiagError> {
     for family in [AF_INET, AF_INET6] {
-        dump(ask, family, deadline, see)?;
+        dump(&question(ask, family), deadline, &mut |response| {
+            see(TcpSocket::from(response))
+        })?;
     }
     Ok(())
 }
 
-fn dump(
-    ask: Ask,
-    family: u8,
+/// Sends a question and hands over each answer, until `see` wants no more.
+pub(super) fn dump(
+    question: &[u8],
     deadline: Instant,
-    see: &mut impl FnMut(TcpSocket) -> Result<(), SockDiagError>,
+    see: &mut impl FnMut(InetResponse) -> Result<(), SockDiagError>,
 ) -> Result<(), SockDiagError> {
     let mut socket = Socket::new(NETLINK_SOCK_DIAG).map_err(refused)?;
     socket.bind_auto()?;
     socket.connect(&SocketAddr::new(0, 0))?;
     // An answer is there when the question has been sent, and when the one before was read.
     socket.set_non_blocking(true)?;
-    socket.send(&question(ask, family), 0)?;
+    socket.send(question, 0)?;
     let mut buffer = vec![0; ANSWER];
     loop {
         let size = socket.recv(&mut &mut buffer[..], 0)?;
@@ -55,7 +57,7 @@ fn dump(
             rest = rest.get(length.max(16)..).unwrap_or_default();
             match message.payload {
                 NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    see(TcpSocket::from(*response))?;
+                    see(*response)?;
                 }
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => return Err(refused(error.to_io())),
@@ -77,7 +79,7 @@ fn refused(error: io::Error) -> SockDiagError {
     }
 }
 
-fn question(ask: Ask, family: u8) -> Vec<u8> {
+pub(super) fn question(ask: Ask, family: u8) -> Vec<u8> {
     let (states, extensions) = match ask {
         Ask::Listeners => (StateFlags::LISTEN, ExtensionFlags::SKMEMINFO),
         Ask::Connections => (
@@ -111,16 +113,20 @@ fn question(ask: Ask, family: u8) -> Vec<u8> {
     bytes
 }
 
+/// Two words, the lower first, whatever the machine's byte order.
+pub(super) fn cookie(bytes: [u8; 8]) -> u64 {
+    let [a, b, c, d, e, f, g, h] = bytes;
+    let low = u32::from_ne_bytes([a, b, c, d]);
+    let high = u32::from_ne_bytes([e, f, g, h]);
+    u64::from(high) << 32 | u64::from(low)
+}
+
 impl From<InetResponse> for TcpSocket {
     fn from(response: InetResponse) -> Self {
         let InetResponse { header, nlas } = response;
         let id = header.socket_id;
-        // Two words, the lower first, whatever the machine's byte order.
-        let [a, b, c, d, e, f, g, h] = id.cookie;
-        let low = u32::from_ne_bytes([a, b, c, d]);
-        let high = u32::from_ne_bytes([e, f, g, h]);
         let mut socket = Self {
-            cookie: u64::from(high) << 32 | u64::from(low),
+            cookie: cookie(id.cookie),
             inode: header.inode,
             family: header.family,
             state: header.state,

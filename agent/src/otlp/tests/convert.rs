@@ -140,6 +140,8 @@ fn a_span_of_a_call() {
     exchange.request.path = "/shop.Orders/Get".into();
     exchange.rpc = Some(exchange::Rpc {
         status: Some(Code::DataLoss),
+        sent: Some(3),
+        received: None,
     });
     let span = convert(&exchange, None);
     assert_eq!(span.name, "shop.Orders/Get");
@@ -151,6 +153,7 @@ fn a_span_of_a_call() {
         text("rpc.response.status_code", "DATA_LOSS"),
         text("error.type", "DATA_LOSS"),
         text("network.protocol.version", "2"),
+        int("hark.rpc.messages.sent", 3),
     ] {
         assert!(found.contains(&expected), "{expected:?} not in {found:?}");
     }
@@ -161,6 +164,8 @@ fn a_span_of_a_call() {
     );
     exchange.rpc = Some(exchange::Rpc {
         status: Some(Code::Unimplemented),
+        sent: Some(3),
+        received: None,
     });
     assert_eq!(convert(&exchange, None).name, "grpc");
     let found = attributes(&exchange, None);
@@ -168,6 +173,8 @@ fn a_span_of_a_call() {
     assert!(found.contains(&text("rpc.method_original", "shop.Orders/Get")));
     exchange.rpc = Some(exchange::Rpc {
         status: Some(Code::NotFound),
+        sent: Some(3),
+        received: None,
     });
     assert_eq!(
         convert(&exchange, None).status.unwrap().code(),

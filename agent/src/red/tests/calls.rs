@@ -13,7 +13,11 @@ fn call(role: Role, path: &str, status: Option<Code>) -> Exchange {
     exchange.request.method = Method::Post;
     exchange.request.protocol = Protocol::Http2;
     exchange.request.path = path.into();
-    exchange.rpc = Some(Rpc { status });
+    exchange.rpc = Some(Rpc {
+        status,
+        sent: Some(2),
+        received: Some(1),
+    });
     exchange
 }
 
@@ -55,7 +59,7 @@ fn the_labels_are_those_of_the_conventions() {
         ]
     );
     assert!(!page.contains("http_"), "a call is no request: {page}");
-    assert_eq!(held(&red), 6, "one series per label set");
+    assert_eq!(held(&red), 18, "three series per label set");
 }
 
 #[test]

@@ -82,6 +82,8 @@ fn calls_have_them_too() {
     call.request.path = "/shop.Orders/Get".into();
     call.rpc = Some(crate::exchange::Rpc {
         status: Some(crate::rpc::Code::Ok),
+        sent: None,
+        received: None,
     });
     red.observe(&call, &shop, None);
     red.exemplars(&[Span::new(&call, &shop, None, &clock())]);

@@ -169,7 +169,10 @@ fn on_frames(connection: &mut Connection, call: &Call, memory: &mut Slot, walk: 
             *missed = 0;
             follow::lost(&mut Kernel, socket, state, s, Counter::Http2LostUnreadable);
         }
-        if follow::counted_in_payload(state, direction, call.moved, s.event.now) {
+        // Clear text has no place in the sequence of the socket.
+        s.sequence = 0;
+        let now = s.event.now;
+        if follow::counted_in_payload(state, s, direction, call.moved, now) {
             return;
         }
         let passes = follow::ends_in_payload(state, direction, call.moved);

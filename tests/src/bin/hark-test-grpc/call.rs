@@ -28,7 +28,8 @@ pub(crate) struct Plan {
     pub(crate) gate: Option<PathBuf>,
 }
 
-type Counts = BTreeMap<(&'static str, &'static str), u64>;
+/// Calls, messages sent, messages received, by method and status.
+type Counts = BTreeMap<(&'static str, &'static str), [u64; 3]>;
 
 /// Makes the calls and prints the counts.
 pub(crate) async fn run(plan: &Plan) -> Result<()> {
@@ -59,21 +60,26 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
                     if number >= calls {
                         return Ok::<_, anyhow::Error>(counts);
                     }
-                    let (method, code) = one(channel.clone(), number).await?;
-                    *counts.entry((method, name(code))).or_default() += 1;
+                    let one = one(channel.clone(), number).await?;
+                    let count: &mut [u64; 3] =
+                        counts.entry((one.method, name(one.code))).or_default();
+                    count[0] += 1;
+                    count[1] += one.sent;
+                    count[2] += one.received;
                 }
             }));
         }
     }
     let mut counts = Counts::new();
     for task in tasks {
-        for (key, count) in task.await?? {
-            *counts.entry(key).or_default() += count;
+        for (key, more) in task.await?? {
+            let count = counts.entry(key).or_default();
+            (0..3).for_each(|at| count[at] += more[at]);
         }
     }
     let list: Vec<_> = counts
         .into_iter()
-        .map(|((method, status), count)| (method, status, count))
+        .map(|((method, status), [calls, sent, received])| (method, status, calls, sent, received))
         .collect();
     // A reset is written by the connection's own task; nothing tells when that has been done.
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -81,8 +87,18 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
     Ok(())
 }
 
+/// What came of a call.
+struct One {
+    method: &'static str,
+    code: Code,
+    /// Messages that were sent.
+    sent: u64,
+    /// Messages that the server was ordered to send.
+    received: u64,
+}
+
 /// One call; its number says of what kind.
-async fn one(channel: Channel, number: usize) -> Result<(&'static str, Code)> {
+async fn one(channel: Channel, number: usize) -> Result<One> {
     const STATUSES: [u8; 8] = [0, 0, 0, 5, 13, 0, 16, 14];
     let order = Order {
         status: STATUSES[number % STATUSES.len()],
@@ -93,15 +109,16 @@ async fn one(channel: Channel, number: usize) -> Result<(&'static str, Code)> {
             How::Trailers
         },
     };
+    let none = order.status != 0 && order.how == How::TrailersOnly;
+    let answers = |messages: u64| if none { 0 } else { messages };
     let mut grpc = Grpc::new(channel);
     grpc.ready().await?;
-    let (method, outcome) = match number % 11 {
+    let (path, sent, received, outcome) = match number % 11 {
         0..=4 => {
             let path = "/hark.test.Echo/Unary";
-            let call = grpc
-                .unary(request(order.bytes(), number), at(path), Raw)
-                .await;
-            (path, call.map(drop))
+            let request = request(order.bytes(), number);
+            let call = grpc.unary(request, at(path), Raw).await;
+            (path, 1, answers(1), call.map(drop))
         }
         5 | 6 => {
             let path = "/hark.test.Echo/Lists";
@@ -109,31 +126,27 @@ async fn one(channel: Channel, number: usize) -> Result<(&'static str, Code)> {
                 messages: 20,
                 ..order
             };
-            let call = grpc
-                .server_streaming(request(order.bytes(), number), at(path), Raw)
-                .await;
-            (path, drain(call).await)
+            let request = request(order.bytes(), number);
+            let call = grpc.server_streaming(request, at(path), Raw).await;
+            (path, 1, answers(20), drain(call).await)
         }
         7 => {
             let path = "/hark.test.Echo/Collects";
-            let call = grpc
-                .client_streaming(request(several(order), number), at(path), Raw)
-                .await;
-            (path, call.map(drop))
+            let request = request(several(order), number);
+            let call = grpc.client_streaming(request, at(path), Raw).await;
+            (path, 5, answers(1), call.map(drop))
         }
         8 => {
             let path = "/hark.test.Echo/Chats";
-            let call = grpc
-                .streaming(request(several(order), number), at(path), Raw)
-                .await;
-            (path, drain(call).await)
+            let request = request(several(order), number);
+            let call = grpc.streaming(request, at(path), Raw).await;
+            (path, 5, answers(1), drain(call).await)
         }
         9 => {
             let path = "/hark.test.Echo/Missing";
-            let call = grpc
-                .unary(request(order.bytes(), number), at(path), Raw)
-                .await;
-            (path, call.map(drop))
+            let request = request(order.bytes(), number);
+            let call = grpc.unary(request, at(path), Raw).await;
+            (path, 1, 0, call.map(drop))
         }
         _ => {
             // Given up after the first answer: the stream is reset.
@@ -143,20 +156,20 @@ async fn one(channel: Channel, number: usize) -> Result<(&'static str, Code)> {
                 messages: 1,
                 how: How::Never,
             };
-            let call = grpc
-                .server_streaming(request(order.bytes(), number), at(path), Raw)
-                .await?;
+            let request = request(order.bytes(), number);
+            let call = grpc.server_streaming(request, at(path), Raw).await?;
             let mut answers = call.into_inner();
             answers.message().await?;
             drop(answers);
-            (path, Err(Status::cancelled("given up")))
+            (path, 1, 1, Err(Status::cancelled("given up")))
         }
     };
-    let method = path_name(method);
-    Ok((
-        method,
-        outcome.map_or_else(|status| status.code(), |()| Code::Ok),
-    ))
+    Ok(One {
+        method: path_name(path),
+        code: outcome.map_or_else(|status| status.code(), |()| Code::Ok),
+        sent,
+        received,
+    })
 }
 
 /// A request with a header of its own, so that the tables of both ends change all the time.

@@ -2,7 +2,7 @@
 //!
 //! `serve` prints `LISTENING <address>`. `call <address> <connections> <calls> <concurrency>` makes
 //! calls, every kind in turn, and prints `CALLS` and a JSON list of what it counted: method, status,
-//! number of calls. With a path as fifth argument it makes one call on each connection first, which it does not count,
+//! number of calls, messages sent, messages received. With a path as fifth argument it makes one call on each connection first, which it does not count,
 //! prints `READY`, and waits for that file.
 
 mod call;

@@ -1,0 +1,108 @@
+//! An agent that is started again; apart from the other tests because its agent cannot be shared
+//! with them.
+
+use hark_tests::agent::{self, Agent, CALL_CLIENT, CALL_SERVER};
+use hark_tests::grpc::{Client, Library, Load, Report, Server};
+use hark_tests::need;
+use hark_tests::turn::Turn;
+use rustix::process::Signal;
+
+const RESUMED: &str = "hark_http2_header_tables_resumed_total";
+
+/// Connections on which nothing moves while no agent listens: everything is known at once, as if the
+/// agent had been there from the beginning.
+fn restarts_while_nothing_moves(library: Library) {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let gate = folder.path().join("gate");
+    let agent = Agent::start(&[]);
+    let server = need!(Server::start(library, &[]));
+    let load = Load {
+        gate: Some(&gate),
+        ..Load::of(3, 300, 10)
+    };
+    let mut client = need!(Client::start(library, &server, &load));
+    agent.barrier();
+    // What a connection says to itself when it has come to rest.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let agent = agent.restart();
+    std::fs::write(&gate, "").expect("a file");
+    let Report { calls, .. } = client.report();
+    agent.expect_calls_sent(&client.service, &calls);
+    agent.expect_calls_served(&server.service, &calls);
+    let page = agent.page();
+    // Both directions of both ends of three connections.
+    assert_eq!(page.total(RESUMED, &[]), 12, "{library:?}");
+    let unknown = page.total("hark_http2_fields_unknown_total", &[]);
+    let messages = page.total("hark_http2_fields_unknown_total", &[("field", "messages")]);
+    assert_eq!(unknown - messages, 0, "{library:?}");
+}
+
+#[test]
+fn nothing_moves_in_between() {
+    need!(agent::root());
+    for library in Library::ALL {
+        restarts_while_nothing_moves(library);
+    }
+}
+
+/// Under load, what was missed is not guessed, and what is inserted again is known again: no method
+/// is ever wrong, and at the end of the load methods are known on both ends.
+#[test]
+fn under_load() {
+    need!(agent::root());
+    // Enough for some seconds: the deadlines of some calls of the latter two have to pass.
+    for (library, calls) in [
+        (Library::Tonic, 40_000),
+        (Library::Grpcio, 1000),
+        (Library::GrpcGo, 1000),
+    ] {
+        let agent = Agent::start(&[]);
+        let server = need!(Server::start(library, &[]));
+        let load = Load::of(2, calls, 10);
+        let mut client = need!(Client::start(library, &server, &load));
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        let agent = agent.restart();
+        let known = |family, service: &str| -> u64 {
+            let calls = agent.page().calls(family, service);
+            let known = calls.iter().filter(|((method, _), _)| method != "unknown");
+            known.map(|(_, count)| count).sum()
+        };
+        let Report { calls, .. } = client.report();
+        agent.barrier();
+        let page = agent.page();
+        for (family, service) in [
+            (CALL_SERVER, &server.service),
+            (CALL_CLIENT, &client.service),
+        ] {
+            let seen = page.calls(family, service);
+            for ((method, status), count) in &seen {
+                if method == "unknown" || status == "unknown" {
+                    continue;
+                }
+                let right = calls.get(&(method.clone(), status.clone()));
+                let right = right.is_some_and(|right| right >= count);
+                assert!(right, "{library:?} {method} {status}: {seen:?}");
+            }
+            assert!(known(family, service) > 0, "{library:?} {family}: {seen:?}");
+        }
+    }
+}
+
+/// A file that is not what an agent left is refused with a sentence, and the agent starts.
+#[test]
+fn a_damaged_file_is_refused() {
+    need!(agent::root());
+    let agent = Agent::start(&[]);
+    let (_, _, turn) = {
+        let file = agent.run_dir().join("http2-tables");
+        std::fs::write(&file, b"HARKHPCK\x01\0\0\0 and then something else").expect("a file");
+        // Ours is not written over: there is no connection to leave.
+        let agent = agent.restart();
+        assert!(!file.exists());
+        assert_eq!(agent.page().total(RESUMED, &[]), 0);
+        let (status, said, turn) = agent.end(Signal::TERM);
+        assert!(said.contains("it is damaged"), "{said}");
+        (status, said, turn)
+    };
+    drop::<Turn>(turn);
+}
