@@ -258,6 +258,7 @@ impl Tape {
             && let Some(why) = classify::tcp_state(&mut self.socket, old, new, errno, true)
         {
             let event = (7, self.now);
+            let why = (why.0 as u16, why.1);
             end(&mut self.world, &mut self.socket, &self.state, event, why);
         }
     }
