@@ -100,7 +100,7 @@ fn the_format_is_the_one_that_is_documented() {
     let json = serde_json::to_vec(&header(false)).unwrap();
     let length = u32::try_from(json.len()).unwrap().to_le_bytes();
     let expected = [
-        &b"HARKCAP\n\x01\0\0\0"[..],
+        &b"HARKCAP\n\x02\0\0\0"[..],
         &length,
         &json,
         b"\x48\0\0\0",
@@ -249,10 +249,10 @@ fn a_file_that_is_none_says_why() {
         "this is not a capture file of hark: it does not begin with HARKCAP"
     );
     let mut newer = good.clone();
-    newer[8] = 2;
+    newer[8] = 3;
     assert_eq!(
         sentence(&newer),
-        "the capture file has format version 2, this hark reads version 1: use the hark that wrote it"
+        "the capture file has format version 3, this hark reads version 2: use the hark that wrote it"
     );
     let mut huge = good.clone();
     huge[12..16].copy_from_slice(&u32::MAX.to_le_bytes());

@@ -33,6 +33,9 @@ impl Key {
     }
 }
 
+/// What is wrong with an item of a list: its place, and the reason.
+pub(super) type Wrong = (usize, String);
+
 /// The place of a value in [`Config`].
 type Field<T> = fn(&mut Config) -> &mut T;
 
@@ -86,7 +89,7 @@ pub enum Kind {
         /// The present items.
         get: fn(&Config) -> Vec<String>,
         /// Sets them, or says which is wrong and why; the reason goes on after the item.
-        set: fn(&mut Config, items: &[String]) -> Result<(), (usize, String)>,
+        set: fn(&mut Config, items: &[String]) -> Result<(), Wrong>,
     },
 }
 

@@ -279,7 +279,7 @@ fn errors_in_a_file() {
         ),
         (
             b"limits: 5\n",
-            "hark.yaml:1:9: `limits`: this is a section, with the keys `limits.max_connections`, `limits.max_processes`",
+            "hark.yaml:1:9: `limits`: this is a section, with the keys `limits.max_connections`, `limits.max_processes`, `limits.max_fragment_exchanges`",
         ),
         (
             b"listen: {host: x}\n",
@@ -549,6 +549,22 @@ routes:
 metrics:
   expire_after: 5m  # default; HARK_METRICS_EXPIRE_AFTER
   max_series: 20000  # default; HARK_METRICS_MAX_SERIES
+traces:
+  context:  # default; HARK_TRACES_CONTEXT
+    - w3c
+    - b3
+    - b3multi
+    - jaeger
+    - datadog
+    - xray
+  links: true  # default; HARK_TRACES_LINKS
+  leave_out_instrumented: true  # default; HARK_TRACES_LEAVE_OUT_INSTRUMENTED
+sampling:
+  probability: 1  # default; HARK_SAMPLING_PROBABILITY
+  spans_per_second: 0  # default; HARK_SAMPLING_SPANS_PER_SECOND
+  slow_after: []  # default; HARK_SAMPLING_SLOW_AFTER
+  slow_quantile: 0.99  # default; HARK_SAMPLING_SLOW_QUANTILE
+  parent: ignore  # default; HARK_SAMPLING_PARENT
 service_graph:
   enabled: true  # default; HARK_SERVICE_GRAPH_ENABLED
   max_edges: 1000  # default; HARK_SERVICE_GRAPH_MAX_EDGES
@@ -572,6 +588,7 @@ resources:
 limits:
   max_connections: 65536  # default; HARK_LIMITS_MAX_CONNECTIONS
   max_processes: 8192  # default; HARK_LIMITS_MAX_PROCESSES
+  max_fragment_exchanges: 65536  # default; HARK_LIMITS_MAX_FRAGMENT_EXCHANGES
 "
     );
 }

@@ -1,6 +1,7 @@
 //! The lists of the sections `traces` and `sampling`: from text, and back.
 
 use super::Config;
+use super::key::Wrong;
 use super::quantity::{format_duration, parse_duration};
 use crate::context::Format;
 use crate::sampling::SlowAfter;
@@ -10,9 +11,6 @@ const THRESHOLDS: usize = 1000;
 
 /// What stands for each service.
 const EACH: &str = "*";
-
-/// What is wrong with an item: its place, and the reason.
-type Wrong = (usize, String);
 
 pub(super) fn context(config: &Config) -> Vec<String> {
     let formats = config.traces.context.iter();

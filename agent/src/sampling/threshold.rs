@@ -186,7 +186,7 @@ mod tests {
         assert_eq!(Threshold::of_probability(0.5).to_string(), "8");
         assert_eq!(Threshold::of_probability(0.95).to_string(), "0ccd");
         assert_eq!(Threshold::of_probability(0.1).to_string(), "e667");
-        assert_eq!(Threshold::parse("0ccd").unwrap().0, 0x0ccd_0000_0000_00);
+        assert_eq!(Threshold::parse("0ccd").unwrap().0, 0x000c_cd00_0000_0000);
         for bad in ["", "00000000000000 ", "000000000000000", "E6", "+1", "0x1"] {
             assert_eq!(Threshold::parse(bad), None, "{bad}");
         }

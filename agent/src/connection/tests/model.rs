@@ -193,7 +193,10 @@ impl Model {
                 end_ns: 0,
                 request_body_bytes: Some(body),
                 response_body_bytes: 0,
-                trail: Trail::default(),
+                trail: Trail {
+                    netns: 9,
+                    ..Trail::default()
+                },
                 tls: None,
             }),
             sent: 0,

@@ -42,7 +42,10 @@ fn answered(index: u32, status: u16) -> Exchange {
         end_ns: 3000 + u64::from(index),
         request_body_bytes: Some(0),
         response_body_bytes: 10 + u64::from(index),
-        trail: Trail::default(),
+        trail: Trail {
+            netns: 9,
+            ..Trail::default()
+        },
         tls: None,
     }
 }
