@@ -34,7 +34,9 @@ mod socket {
         look, read_failed, tcp, tcp_destroyed, tcp_state,
     };
     use hark_ebpf::env::Env;
-    use hark_ebpf::exchange::{Event, RX, Scratch, SocketState, TX, close, probing, state_flag, verdict};
+    use hark_ebpf::exchange::{
+        Event, RX, Scratch, SocketState, TX, close, probing, state_flag, verdict,
+    };
     use hark_ebpf::http1::{Found, Stream, Window};
     use hark_ebpf::http2::{Scratch as Http2Scratch, State};
     use hark_ebpf::kernel::{constant, field, probe};

@@ -38,12 +38,7 @@ pub(super) fn on_clear(call: &mut Call) {
 
 /// Whether the event, or what is left of it, is for HTTP/2.
 #[inline(always)]
-fn on_http1(
-    connection: &mut Connection,
-    call: &Call,
-    memory: &mut Slot,
-    walk: &mut Walk,
-) -> bool {
+fn on_http1(connection: &mut Connection, call: &Call, memory: &mut Slot, walk: &mut Walk) -> bool {
     let s = &mut memory.http1;
     let direction = call.direction;
     // SAFETY: a helper without preconditions.
@@ -86,8 +81,8 @@ fn on_http1(
     }
     let outcome = walk.step as u32;
     apart::http1_conclude(state, s, outcome);
-    let frames =
-        outcome == Step::NotHttp as u32 && s.window[0] == 0 || state.probing(direction) != probing::NONE;
+    let frames = outcome == Step::NotHttp as u32 && s.window[0] == 0
+        || state.probing(direction) != probing::NONE;
     frames && state.verdict != verdict::HTTP1
 }
 
@@ -187,7 +182,12 @@ fn on_frames(connection: &mut Connection, call: &Call, memory: &mut Slot, walk: 
     // call.
     unsafe {
         let walk = (&raw mut *walk).cast();
-        bpf_loop(http2_logic::STEPS, http2::step_http2 as *mut c_void, walk, 0);
+        bpf_loop(
+            http2_logic::STEPS,
+            http2::step_http2 as *mut c_void,
+            walk,
+            0,
+        );
     }
     if s.event.readable == 0 && s.event.left != 0 {
         bump(s.event.unreadable_as as u32, 1);
