@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use hark::config::{Metrics, Routes, Unmatched};
-use hark::exchange::{Endpoint, Exchange, Method, Protocol, Request, Role};
+use hark::exchange::{Endpoint, Exchange, Method, Protocol, Request, Role, Trail};
 use hark::identity::{NameSource, Service};
 use hark::red::Red;
 use hark::route::Router;
@@ -220,6 +220,7 @@ fn exchange(role: Role, at: usize) -> Exchange {
             client_address: None,
             content_length: None,
             context: None,
+            tracestate: None,
         },
         rpc: None,
         status: Some(200),
@@ -229,6 +230,7 @@ fn exchange(role: Role, at: usize) -> Exchange {
         end_ns: 1_001_500_000,
         request_body_bytes: Some(0),
         response_body_bytes: 600,
+        trail: Trail::default(),
         tls: None,
     }
 }

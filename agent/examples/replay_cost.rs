@@ -9,6 +9,7 @@
 use std::hint::black_box;
 
 use hark::connection::{Connections, Counters, Event};
+use hark::context::Format;
 use hark::exchange::{Endpoint, Role};
 use hark::http1::{Extent, HeadParser};
 use hark::record::{Record, decode, encode};
@@ -126,7 +127,7 @@ fn measure(name: &str, exchanges: u32, head: fn(u32) -> String) {
         }
     });
     let one = head(1);
-    let mut parser = HeadParser::new(|_| None);
+    let mut parser = HeadParser::new(&Format::ALL);
     let parsed = median(exchanges, || {
         for _ in 0..exchanges {
             let head = parser.parse(Role::Server, black_box(one.as_bytes()), Extent::Whole);
@@ -134,7 +135,7 @@ fn measure(name: &str, exchanges: u32, head: fn(u32) -> String) {
         }
     });
     let all = median(exchanges, || {
-        let parser = HeadParser::new(|_| None);
+        let parser = HeadParser::new(&Format::ALL);
         let mut connections = Connections::new(65_536, parser, Counters::new());
         let mut ended = 0;
         for start in &starts {

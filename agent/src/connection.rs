@@ -33,11 +33,12 @@ pub(crate) use pending::error_type;
 use std::collections::VecDeque;
 
 use hark_common::socket::{
-    AbortReason, AbortRecord, RequestBodyRecord, RequestRecord, ResponseRecord, Task, flag,
+    AbortReason, AbortRecord, RequestBodyRecord, RequestRecord, ResponseRecord, SocketAddress,
+    Task, flag,
 };
 use lru::LruCache;
 
-use crate::exchange::{Exchange, Method, Protocol, Role};
+use crate::exchange::{Endpoint, Exchange, Method, Protocol, Role, TraceContext, Trail};
 use crate::http1::{Extent, HeadError, HeadParser};
 use crate::record::Record;
 use assembly::{Assembly, PartialHead};
@@ -69,6 +70,8 @@ pub enum Event<'a> {
         scheme: Option<&'a str>,
         /// The version of HTTP.
         protocol: Protocol,
+        /// What else is known of it.
+        opening: Opening,
     },
     /// An exchange is over.
     Ended(Exchange),
@@ -84,9 +87,39 @@ pub enum Event<'a> {
         scheme: Option<&'a str>,
         /// The version of HTTP.
         protocol: Protocol,
+        /// Names the exchange, as [`Exchange::socket`] and [`Exchange::index`] do.
+        key: (u64, u32),
         /// Why.
         reason: DropReason,
     },
+}
+
+/// What is known of an exchange when it begins. The fields are those of [`Exchange`].
+#[derive(Clone, Copy, Debug)]
+#[expect(missing_docs, reason = "they are documented where they stay")]
+pub struct Opening {
+    pub socket: u64,
+    pub index: u32,
+    pub local: Endpoint,
+    pub peer: Endpoint,
+    pub start_ns: u64,
+    pub protocol: Protocol,
+    pub trail: Trail,
+    pub context: Option<TraceContext>,
+}
+
+/// What the addresses of a connection tell beyond the endpoints: `netns` and `peer_socket`.
+pub(crate) fn trail(peer: &SocketAddress) -> Trail {
+    let [a, b, c, d, e, f, g, h, ..] = peer.addr;
+    Trail {
+        netns: peer.netns,
+        peer_socket: if i32::from(peer.family) == libc::AF_UNIX {
+            u64::from_ne_bytes([a, b, c, d, e, f, g, h])
+        } else {
+            0
+        },
+        ..Trail::default()
+    }
 }
 
 /// All connections with an exchange under way.
@@ -134,6 +167,11 @@ impl Connections {
                     peer,
                     task: record.task,
                     start_ns: record.first_ns,
+                    trail: Trail {
+                        sequence: (record.flags & flag::SEQUENCE != 0).then_some(record.sequence),
+                        blocking: role == Role::Server && record.flags & flag::BLOCKING != 0,
+                        ..trail(&record.peer)
+                    },
                     tls: record.flags & flag::TLS != 0,
                 };
                 self.request(origin, &record, head, sink);
@@ -156,9 +194,9 @@ impl Connections {
         while self.heads.pop_quietest().is_some() {
             self.counters.dropped(DropReason::Shutdown, 1);
         }
-        while let Some((_, queue)) = self.table.pop_lru() {
+        while let Some((socket, queue)) = self.table.pop_lru() {
             for pending in queue {
-                pending.dropped(DropReason::Shutdown, &self.counters, sink);
+                pending.dropped(socket, DropReason::Shutdown, &self.counters, sink);
             }
         }
         self.under_way = 0;
@@ -229,12 +267,12 @@ impl Connections {
         while let Some(pending) = pending::pop_below(queue, end) {
             self.under_way -= 1;
             if pending.index < record.index {
-                pending.dropped(DropReason::Superseded, &self.counters, sink);
+                pending.dropped(socket, DropReason::Superseded, &self.counters, sink);
                 continue;
             }
             ended = true;
             if lost {
-                pending.dropped(DropReason::LostInKernel, &self.counters, sink);
+                pending.dropped(socket, DropReason::LostInKernel, &self.counters, sink);
                 continue;
             }
             if let Some(exchange) = pending.answered(record) {
@@ -266,12 +304,12 @@ impl Connections {
             while let Some(pending) = pending::pop_below(queue, end) {
                 self.under_way -= 1;
                 if pending.index < record.from {
-                    pending.dropped(DropReason::Superseded, &self.counters, sink);
+                    pending.dropped(socket, DropReason::Superseded, &self.counters, sink);
                     continue;
                 }
                 known += 1;
                 let Some(error) = error else {
-                    pending.dropped(DropReason::LostInKernel, &self.counters, sink);
+                    pending.dropped(socket, DropReason::LostInKernel, &self.counters, sink);
                     continue;
                 };
                 if let Some(exchange) = pending.aborted(error, record) {
@@ -382,17 +420,17 @@ impl Connections {
             pending.refused(reason, &self.counters);
             return;
         }
-        pending.announce(sink);
+        pending.announce(socket, sink);
         queue.push_back(pending);
         self.under_way += 1;
         let max_under_way = PIPELINE_LIMIT.max(2 * self.max_connections);
         while self.table.len() > self.max_connections || self.under_way > max_under_way {
-            let Some((_, queue)) = self.table.pop_lru() else {
+            let Some((socket, queue)) = self.table.pop_lru() else {
                 break;
             };
             self.under_way -= queue.len();
             for pending in queue {
-                pending.dropped(DropReason::TableFull, &self.counters, sink);
+                pending.dropped(socket, DropReason::TableFull, &self.counters, sink);
             }
         }
     }

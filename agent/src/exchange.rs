@@ -254,15 +254,42 @@ impl Endpoint {
     }
 }
 
-/// `traceparent` of the request: W3C Trace Context, version 00 and later.
+/// The trace that a request belongs to, by its headers; see [`crate::context`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceContext {
     /// 16 bytes, never all zero.
     pub trace_id: [u8; 16],
-    /// The sender's span, 8 bytes, never all zero.
+    /// The sender's span, 8 bytes; all zero where a format names a trace without one.
     pub parent_id: [u8; 8],
-    /// The flags as sent; bit 0 is sampled, bit 1 random.
+    /// The flags of W3C Trace Context, as sent or as what was sent means; bit 0 is sampled, bit 1
+    /// random.
     pub flags: u8,
+    /// The sender left it open whether the trace is sampled; then bit 0 is not set.
+    pub deferred: bool,
+}
+
+impl TraceContext {
+    /// The sender's span, if there is one.
+    #[must_use]
+    pub fn parent(&self) -> Option<[u8; 8]> {
+        (self.parent_id != [0; 8]).then_some(self.parent_id)
+    }
+}
+
+/// What the kernel side tells beside the message itself: who moved it, and where it was on its
+/// connection. What causes what is made out from this, see [`crate::links`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trail {
+    /// Inode number of the socket's network namespace; 0 if it is not known.
+    pub netns: u32,
+    /// `AF_UNIX`: cookie of the peer's socket; 0 if it is not known.
+    pub peer_socket: u64,
+    /// TCP, HTTP/1: sequence number of the first byte of the request, the same at both ends.
+    pub sequence: Option<u32>,
+    /// A server's, HTTP/1: the request was received by a read that would have waited for it.
+    pub blocking: bool,
+    /// HTTP/1: the thread that moved the head of the response; 0 if none did.
+    pub response_thread: u32,
 }
 
 /// What the request head said. Values are valid UTF-8: other bytes are percent-encoded in the
@@ -294,6 +321,9 @@ pub struct Request {
     pub content_length: Option<u64>,
     /// The trace context, if there is one valid.
     pub context: Option<TraceContext>,
+    /// `tracestate`, if the context is that of W3C and has one that is valid. Not longer than
+    /// [`crate::context::tracestate::LENGTH_LIMIT`].
+    pub tracestate: Option<Arc<str>>,
 }
 
 /// What makes an exchange a remote procedure call. Its method is the request's path.
@@ -340,6 +370,8 @@ pub struct Exchange {
     pub request_body_bytes: Option<u64>,
     /// Size of the response body, in bytes.
     pub response_body_bytes: u64,
+    /// What links are made from.
+    pub trail: Trail,
     /// What the client of the connection said in clear, if it is one with TLS and that was heard.
     pub tls: Option<Arc<Hello>>,
 }
@@ -376,6 +408,12 @@ impl Exchange {
         self.status
             .filter(|status| *status >= limit)
             .map(|status| status.to_string().into())
+    }
+
+    /// Whether [`error_type`](Self::error_type) has a value.
+    #[must_use]
+    pub fn is_error(&self) -> bool {
+        self.error_type().is_some()
     }
 
     /// Value of `rpc.method`, if this was a call: `package.Service/Method`. It is `unknown` where

@@ -20,7 +20,8 @@ use std::sync::Arc;
 
 use httparse::Header;
 
-use crate::exchange::{Method, Protocol, Request, Role, TraceContext};
+use crate::context::Format;
+use crate::exchange::{Method, Protocol, Request, Role};
 use headers::Headers;
 use intern::Interner;
 
@@ -88,16 +89,16 @@ pub enum HeadError {
 /// Reads heads. Keeps the strings it has seen of late, so that equal ones are shared.
 #[derive(Debug)]
 pub struct HeadParser {
-    trace_context: fn(&[u8]) -> Option<TraceContext>,
+    formats: Box<[Format]>,
     strings: Interner,
 }
 
 impl HeadParser {
-    /// A parser that reads the value of `traceparent` with `trace_context`.
+    /// A parser that reads trace context in these formats, the first that is valid.
     #[must_use]
-    pub fn new(trace_context: fn(&[u8]) -> Option<TraceContext>) -> Self {
+    pub fn new(formats: &[Format]) -> Self {
         Self {
-            trace_context,
+            formats: formats.into(),
             strings: Interner::new(),
         }
     }
@@ -114,7 +115,7 @@ impl HeadParser {
     pub fn parse(&mut self, role: Role, head: &[u8], extent: Extent) -> Result<Head, HeadError> {
         let mut fields = [httparse::EMPTY_HEADER; HEADER_LIMIT];
         let (line, fields) = request_line::split(head, extent, &mut fields)?;
-        let headers = Headers::read(fields, self.trace_context);
+        let headers = Headers::read(fields);
         let method = Method::from_token(path::bounded(line.method, METHOD_LIMIT));
         let body = match extent {
             Extent::Whole if method == Method::Connect => BodyLength::Known(0),
@@ -147,7 +148,7 @@ impl HeadParser {
         pseudo: &Pseudo<'_>,
         fields: &[Header<'_>],
     ) -> Request {
-        let headers = Headers::read(fields, self.trace_context);
+        let headers = Headers::read(fields);
         let method = match pseudo.method {
             Some(token) => Method::from_token(&String::from_utf8_lossy(
                 &token[..token.len().min(METHOD_LIMIT)],
@@ -180,6 +181,7 @@ impl HeadParser {
             .host
             .and_then(authority::parse)
             .or_else(|| asked.authority.and_then(authority::parse));
+        let found = headers.context().read(&self.formats);
         Request {
             path: self.strings.get(&path),
             path_truncated: limited || asked.path_cut,
@@ -197,7 +199,8 @@ impl HeadParser {
                 .client
                 .map(|address| Arc::from(address.to_string())),
             content_length: headers.content_length(),
-            context: headers.trace_context(),
+            context: found.as_ref().map(|found| found.context),
+            tracestate: found.and_then(|found| found.tracestate).map(Arc::from),
             method: asked.method,
         }
     }

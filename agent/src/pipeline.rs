@@ -6,7 +6,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, Sample};
 use crate::config::Config;
 use crate::connection::{Connections, Counters, Event};
 use crate::exchange::{Exchange, Protocol};
@@ -14,7 +14,7 @@ use crate::http1::HeadParser;
 use crate::http2;
 use crate::identity::{Identities, Remains, Service};
 use crate::otlp::Exporter;
-use crate::otlp::traceparent;
+use crate::otlp::span::Span;
 use crate::record::{Record, decode};
 use crate::red::Red;
 use crate::route::{RouteError, Router};
@@ -22,6 +22,7 @@ use crate::telemetry::Telemetry;
 use crate::tls::connections as tls;
 use crate::tls::hello::Hellos;
 use crate::tls::watch::Eye;
+use crate::traces::Traces;
 
 /// Who else wants to see each exchange: `hark replay` prints them.
 pub type Observer = Box<dyn FnMut(&Exchange, &Service, Option<&str>, &Clock) + Send>;
@@ -40,6 +41,7 @@ struct Outputs {
     identities: Arc<Mutex<Identities>>,
     router: Router,
     red: Red,
+    traces: Traces,
     exporter: Option<Exporter>,
     clock: Clock,
     observer: Option<Observer>,
@@ -69,6 +71,8 @@ impl Pipeline {
         if let Some(exporter) = &exporter {
             exporter.register(telemetry.registry_mut());
         }
+        let traces = Traces::new(config);
+        traces.register(telemetry);
         let http2_counters = http2::Counters::new();
         http2_counters.register(telemetry.registry_mut());
         let tls = tls::Connections::new();
@@ -76,13 +80,13 @@ impl Pipeline {
         Ok(Self {
             http2: http2::Connections::new(
                 config.limits.max_connections,
-                HeadParser::new(traceparent::parse),
+                HeadParser::new(&config.traces.context),
                 counters.clone(),
                 http2_counters,
             ),
             connections: Connections::new(
                 config.limits.max_connections,
-                HeadParser::new(traceparent::parse),
+                HeadParser::new(&config.traces.context),
                 counters.clone(),
             ),
             tls,
@@ -91,6 +95,7 @@ impl Pipeline {
                 identities: Arc::new(Mutex::new(identities)),
                 router,
                 red,
+                traces,
                 exporter,
                 clock,
                 observer: None,
@@ -169,7 +174,9 @@ impl Pipeline {
 
     /// To be called after each drain: takes the time.
     pub fn drained(&mut self) {
-        self.outputs.clock.sample();
+        let now = Sample::read();
+        self.outputs.clock.push(now);
+        self.outputs.tick(now.mono_ns);
     }
 
     /// To be called about once a second: lets go what belongs to processes that are gone.
@@ -185,6 +192,7 @@ impl Pipeline {
         let sink = &mut |event: Event<'_>| outputs.event(event);
         self.connections.finish(sink);
         self.http2.finish(sink);
+        self.outputs.finish();
         self.tls.finish();
     }
 }
@@ -205,7 +213,9 @@ impl Outputs {
                 method,
                 scheme,
                 protocol,
+                opening,
             } => {
+                self.traces.begun(role, task, &opening);
                 let service = self.identities().resolve(task);
                 self.red.begun(&service, role, method, scheme);
                 if protocol == Protocol::Http2 {
@@ -218,8 +228,10 @@ impl Outputs {
                 method,
                 scheme,
                 protocol,
+                key,
                 reason: _,
             } => {
+                self.traces.dropped(role, task, key);
                 let service = self.identities().resolve(task);
                 self.red.ended(&service, role, method, scheme);
                 if protocol == Protocol::Http2 {
@@ -228,12 +240,13 @@ impl Outputs {
             }
             Event::Ended(mut exchange) => {
                 exchange.tls = self.hellos.of(exchange.socket);
-                self.ended(&exchange);
+                self.ended(exchange);
             }
         }
+        self.hand_on();
     }
 
-    fn ended(&mut self, exchange: &Exchange) {
+    fn ended(&mut self, exchange: Exchange) {
         let service: Arc<Service> = self.identities().resolve(&exchange.task);
         let request = &exchange.request;
         self.red.ended(
@@ -252,13 +265,35 @@ impl Outputs {
                 .router
                 .route(&service, &request.path, request.path_truncated),
         };
-        let route = route.as_deref();
-        self.red.observe(exchange, &service, route);
-        if let Some(exporter) = &self.exporter {
-            exporter.offer(exchange, &service, route, &self.clock);
-        }
+        self.red.observe(&exchange, &service, route.as_deref());
         if let Some(observer) = &mut self.observer {
-            observer(exchange, &service, route, &self.clock);
+            observer(&exchange, &service, route.as_deref(), &self.clock);
+        }
+        let end_unix_ns = self.clock.wall_ns(exchange.end_ns);
+        self.traces.ended(exchange, service, route, end_unix_ns);
+    }
+
+    fn tick(&mut self, now_ns: u64) {
+        self.traces.tick(now_ns);
+        self.hand_on();
+    }
+
+    fn finish(&mut self) {
+        self.traces.finish();
+        self.hand_on();
+    }
+
+    /// Hands on the spans that were decided meanwhile.
+    fn hand_on(&mut self) {
+        while let Some((span, kept)) = self.traces.next() {
+            self.decided(span, kept);
+        }
+    }
+
+    /// A span's fate is known. Called once for each exchange that has ended.
+    fn decided(&mut self, span: Span, kept: bool) {
+        if kept && let Some(exporter) = &self.exporter {
+            exporter.export(span);
         }
     }
 }

@@ -19,6 +19,16 @@ pub struct SchedTally {
     pub involuntary: u64,
 }
 
+/// What the scheduler has done with all threads of the host, those of the kernel too; by CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SchedHost {
+    /// As in [`SchedTally`].
+    pub waits: Exp2,
+    /// As in [`SchedTally`].
+    pub involuntary: u64,
+}
+
 /// A slot of the per-CPU counter array `COUNTERS`: what is missing from the tallies.
 ///
 /// The order is part of the boundary: append only, and raise [`Self::COUNT`].
@@ -61,5 +71,6 @@ pub struct SchedOffsets {
 
 const _: () = {
     assert!(size_of::<SchedTally>() == 48 + 232 + 16 && align_of::<SchedTally>() == 8);
+    assert!(size_of::<SchedHost>() == 232 + 8 && align_of::<SchedHost>() == 8);
     assert!(size_of::<SchedOffsets>() == 16 * 4 && align_of::<SchedOffsets>() == 4);
 };

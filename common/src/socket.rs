@@ -74,8 +74,13 @@ pub mod flag {
     /// A record of the request was lost, and the exchange counted as lost by the kernel side: this
     /// record only says that it is over.
     pub const REQUEST_LOST: u16 = 1 << 7;
+    /// Of a request: `sequence` is known.
+    pub const SEQUENCE: u16 = 1 << 8;
+    /// Of a request: it was received by a read that would have waited for it. The thread had this
+    /// one connection to look after at that moment, as no event loop has.
+    pub const BLOCKING: u16 = 1 << 9;
     /// In a request: it came through a TLS library, in clear.
-    pub const TLS: u16 = 1 << 8;
+    pub const TLS: u16 = 1 << 10;
 }
 
 /// Why exchanges ended without a whole response.
@@ -111,7 +116,9 @@ pub struct RecordHeader {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct SocketAddress {
-    /// Network byte order; IPv4 in the first four bytes; all zero for `AF_UNIX`.
+    /// Network byte order; IPv4 in the first four bytes. For `AF_UNIX` the first eight bytes are the
+    /// cookie of the peer's socket in native order, where this is the peer's address and the peer
+    /// is known; else zero.
     pub addr: [u8; 16],
     /// Host byte order; 0 for `AF_UNIX`.
     pub port: u16,
@@ -141,12 +148,17 @@ pub struct RequestRecord {
     pub offset: u32,
     /// Bytes of the head that follow this structure.
     pub captured: u32,
-    /// [`flag`] bits: `HEAD_END`, `TRUNCATED`.
+    /// [`flag`] bits: `HEAD_END`, `TRUNCATED`, `SEQUENCE`, `BLOCKING`.
     pub flags: u16,
     /// A [`SocketRole`].
     pub role: u8,
     /// Unused, 0.
     pub reserved: u8,
+    /// TCP sequence number of the first byte of the head, the same at both ends of the connection;
+    /// valid with `SEQUENCE`.
+    pub sequence: u32,
+    /// Unused, 0.
+    pub reserved2: u32,
 }
 
 /// A final response that has ended.
@@ -163,8 +175,8 @@ pub struct ResponseRecord {
     pub body_bytes: u64,
     /// Body bytes of the request so far; valid with `REQUEST_BODY_KNOWN`.
     pub request_body_bytes: u64,
-    /// Bytes of the final response's head.
-    pub head_bytes: u32,
+    /// The thread that sent (server) or received (client) the end of the final response's head.
+    pub thread: u32,
     /// Number of the request that this answers.
     pub index: u32,
     /// The three digits.
@@ -243,7 +255,7 @@ pub struct ProcessRecord {
 const _: () = {
     assert!(size_of::<RecordHeader>() == 24);
     assert!(size_of::<SocketAddress>() == 24);
-    assert!(size_of::<RequestRecord>() == 24 + 8 + 48 + 48 + 16);
+    assert!(size_of::<RequestRecord>() == 24 + 8 + 48 + 48 + 24);
     assert!(size_of::<ResponseRecord>() == 24 + 32 + 16);
     assert!(size_of::<AbortRecord>() == 24 + 32 + 24);
     assert!(size_of::<RequestBodyRecord>() == 40);

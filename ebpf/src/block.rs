@@ -231,7 +231,10 @@ mod kernel {
     fn follow(request: Traced, entry: &Request) {
         let key = request.key();
         if REQUESTS.insert(&key, entry, NEW).is_err() && REQUESTS.get_ptr_mut(&key).is_some() {
-            // The kernel uses the address anew, so the request that had it has ended.
+            // The kernel uses the address anew, so the request that had it has ended. On a loaded
+            // host with Linux 6.18 that is so for one to four requests in a thousand: neither
+            // block_rq_complete nor block_io_done told of their end, though no run of a program was
+            // skipped (recursion_misses stayed 0). Starts and issues are always told.
             bump(Counter::EndUnseen);
             let _ = REQUESTS.insert(&key, entry, ANY);
         }

@@ -34,6 +34,9 @@ pub trait Env: Sized {
     /// first.
     fn describe(&mut self, task: &mut Task, introduced: &mut u64);
 
+    /// The id of the thread that sends or receives.
+    fn thread(&mut self) -> u32;
+
     /// Adds `n` to a counter.
     fn count(&mut self, counter: Counter, n: u64);
 

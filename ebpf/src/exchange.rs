@@ -116,6 +116,9 @@ pub struct SocketState {
     pub probing: [u8; 2],
     /// The socket's error when it was closed; see CLOSED.
     pub errno: u32,
+    /// The thread that moved the head of the response under way. Written by the responses'
+    /// direction.
+    pub thread: u32,
 }
 
 impl SocketState {
@@ -276,10 +279,12 @@ pub struct Event {
     pub described: u8,
     /// The counter under which unreadable content goes: a [`Counter`].
     pub unreadable_as: u8,
+    /// 1: a read that would have waited for the bytes.
+    pub blocking: u8,
     /// 1: the bytes are what a TLS library handed over in clear.
     pub tls: u8,
     /// Unused, 0.
-    pub reserved: [u8; 7],
+    pub reserved: [u8; 6],
 }
 
 impl Event {
@@ -432,6 +437,9 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
     stream.flags |= flag::PIECES;
     let lost = stream.flags & flag::LOST != 0;
     let first_ns = stream.first_ns;
+    let stream_flags = stream.flags;
+    let next_sequence = stream.sequence;
+    let head_bytes = stream.head_bytes;
     let index = if begun {
         state.begun.wrapping_sub(1)
     } else {
@@ -458,7 +466,18 @@ pub fn request_piece(env: &mut impl Env, state: &mut SocketState, s: &mut Scratc
         offset
     };
     s.request.captured = captured;
+    if stream_flags & flag::SEQUENCE != 0 {
+        flags |= record_flag::SEQUENCE;
+    }
+    if s.event.blocking != 0 {
+        flags |= record_flag::BLOCKING;
+    }
     s.request.flags = flags;
+    // What is behind the head so far has moved in this event, but was not worked through.
+    s.request.sequence = next_sequence
+        .wrapping_sub(s.event.left as u32)
+        .wrapping_sub(head_bytes);
+    s.request.reserved2 = 0;
     s.request.role = if direction == RX {
         SocketRole::Server
     } else {
@@ -520,6 +539,8 @@ pub fn response_head_end(env: &mut impl Env, state: &mut SocketState, s: &mut Sc
         stream.reset();
         return;
     }
+    state.thread = env.thread();
+    let stream = state.stream(s.event.direction);
     if status == 101 || connect && status < 300 {
         env.response_end(state, s, record_flag::SWITCHED);
         return;
@@ -554,6 +575,7 @@ pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch
         state.lost_ended = state.lost_ended.wrapping_add(1);
     }
     let role = state.role;
+    let thread = state.thread;
     let stream = state.stream(request_direction ^ 1);
     let status = stream.status;
     s.response = ResponseRecord {
@@ -566,7 +588,7 @@ pub fn response_end(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch
         last_ns: stream.last_ns,
         body_bytes: stream.body_bytes,
         request_body_bytes,
-        head_bytes: stream.head_bytes,
+        thread,
         index,
         status,
         flags,

@@ -6,7 +6,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 use hark_common::process::{ProcessKey, ProcessOffsets, Task};
 
 /// `PF_KTHREAD` of `include/linux/sched.h`: the kernel's own thread.
-const PF_KTHREAD: u32 = 0x0020_0000;
+pub const PF_KTHREAD: u32 = 0x0020_0000;
 
 /// A value that the agent writes before the program is loaded, which the compiler must not know
 /// better than.

@@ -16,11 +16,11 @@ mod kernel {
     use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
     use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
-    use hark_common::histogram::{BUCKETS, Exp2};
+    use hark_common::histogram::BUCKETS;
     use hark_common::process::{ProcessKey, ProcessOffsets};
-    use hark_common::sched::{SchedCounter, SchedOffsets, SchedTally};
+    use hark_common::sched::{SchedCounter, SchedHost, SchedOffsets, SchedTally};
     use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{add, constant, describe, field, is_kernel_thread, process_of};
+    use hark_ebpf::kernel::{PF_KTHREAD, add, constant, describe, field, process_of};
     use hark_ebpf::task_storage::TaskStorage;
 
     /// `PF_EXITING` of `include/linux/sched.h`.
@@ -73,9 +73,8 @@ mod kernel {
     /// allocated. The agent removes what is gone.
     #[map]
     static TALLIES: HashMap<ProcessKey, SchedTally> = HashMap::with_max_entries(8192, 0);
-    /// The waits of all threads of the host, those of the kernel too.
     #[map]
-    static HOST_WAITS: PerCpuArray<Exp2> = PerCpuArray::with_max_entries(1, 0);
+    static HOST: PerCpuArray<SchedHost> = PerCpuArray::with_max_entries(1, 0);
     #[map]
     static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(SchedCounter::COUNT, 0);
     /// Where a tally is put together: too large for the stack. All but `task` stays zero.
@@ -94,6 +93,8 @@ mod kernel {
     struct Run {
         waits: u64,
         wait_ns: u64,
+        /// The bucket of `wait_ns`.
+        at: usize,
         cpu_ns: u64,
         involuntary: u64,
     }
@@ -117,25 +118,28 @@ mod kernel {
         let Some(run) = advance(state, prev) else {
             return;
         };
-        if run.waits != 0
-            && let Some(host) = HOST_WAITS.get_ptr_mut(0)
-            && let Some(at) = place(run.wait_ns)
-        {
-            // SAFETY: this CPU's own slot; `at` is within the array.
+        if let Some(host) = HOST.get_ptr_mut(0) {
+            // SAFETY: this CPU's own slot; what `within` gives is within the array.
             unsafe {
-                let bucket = (&raw mut (*host).buckets).cast::<u64>().add(at);
-                *bucket = (*bucket).wrapping_add(1);
-                (*host).sum_ns = (*host).sum_ns.wrapping_add(run.wait_ns);
-            }
-            if run.waits > 1 {
-                bump(SchedCounter::Merged, run.waits - 1);
+                if run.waits != 0
+                    && let Some(at) = within(run.at)
+                {
+                    let bucket = (&raw mut (*host).waits.buckets).cast::<u64>().add(at);
+                    *bucket = (*bucket).wrapping_add(1);
+                    (*host).waits.sum_ns = (*host).waits.sum_ns.wrapping_add(run.wait_ns);
+                }
+                (*host).involuntary = (*host).involuntary.wrapping_add(run.involuntary);
             }
         }
-        // SAFETY: a BTF pointer.
-        if unsafe { is_kernel_thread(prev, &OFFSETS.process) } {
+        if run.waits > 1 {
+            bump(SchedCounter::Merged, run.waits - 1);
+        }
+        // SAFETY: a field of a BTF pointer.
+        let flags: u32 = unsafe { field(prev, constant(&OFFSETS.process.task_flags)) };
+        if flags & PF_KTHREAD != 0 {
             return;
         }
-        let process = owner(state, prev);
+        let process = owner(state, prev, flags);
         if let Some(tally) = tally(&process, prev) {
             enter(tally, &run);
         } else {
@@ -156,9 +160,12 @@ mod kernel {
                 field(prev, constant(&OFFSETS.task_nivcsw)),
             )
         };
+        let wait_ns = run_delay.wrapping_sub(state.run_delay);
         let run = Run {
             waits: pcount.wrapping_sub(state.pcount),
-            wait_ns: run_delay.wrapping_sub(state.run_delay),
+            wait_ns,
+            // Entered twice, looked for once.
+            at: bucket(wait_ns),
             cpu_ns: runtime.wrapping_sub(state.runtime),
             involuntary: nivcsw.wrapping_sub(state.nivcsw),
         };
@@ -184,9 +191,7 @@ mod kernel {
     /// The process of a thread. Of one that is ending it is the one that was remembered: its
     /// leader may be gone.
     #[inline(always)]
-    fn owner(state: &mut Left, prev: *const c_void) -> ProcessKey {
-        // SAFETY: a field of a BTF pointer.
-        let flags: u32 = unsafe { field(prev, constant(&OFFSETS.process.task_flags)) };
+    fn owner(state: &mut Left, prev: *const c_void, flags: u32) -> ProcessKey {
         if flags & PF_EXITING == 0 || state.process.pid == 0 {
             // SAFETY: a BTF pointer.
             state.process = unsafe { process_of(prev, &OFFSETS.process) };
@@ -212,10 +217,10 @@ mod kernel {
     #[inline(always)]
     fn enter(tally: *mut SchedTally, run: &Run) {
         // SAFETY: an entry of the map, which other CPUs only ever add to by atomic operations;
-        // what `place` gives is within the array.
+        // what `within` gives is within the array.
         unsafe {
             if run.waits != 0
-                && let Some(at) = place(run.wait_ns)
+                && let Some(at) = within(run.at)
             {
                 let buckets = (&raw mut (*tally).waits.buckets).cast::<u64>();
                 add(buckets.add(at), 1);
@@ -228,11 +233,10 @@ mod kernel {
         }
     }
 
-    /// The bucket, with a check that the verifier sees: the compiler knows that there is no need
-    /// for it.
+    /// A bucket, with a check that the verifier sees: the compiler knows that there is no need for
+    /// it.
     #[inline(always)]
-    fn place(ns: u64) -> Option<usize> {
-        let at = bucket(ns);
+    fn within(at: usize) -> Option<usize> {
         // SAFETY: a live local.
         let at = unsafe { (&raw const at).read_volatile() };
         (at < BUCKETS).then_some(at)

@@ -48,6 +48,7 @@ mod socket {
     const SOCK_STREAM: u16 = 1;
     const MSG_PEEK: i32 = 0x2;
     const MSG_TRUNC: i32 = 0x20;
+    const MSG_DONTWAIT: i32 = 0x40;
     const MSG_ERRQUEUE: i32 = 0x2000;
     const RCV_SHUTDOWN: u8 = 1;
     const SHUTDOWN_BOTH: u8 = 3;
@@ -206,6 +207,12 @@ mod socket {
             if *introduced != mark && introduce(task) {
                 *introduced = mark;
             }
+        }
+
+        #[inline(always)]
+        fn thread(&mut self) -> u32 {
+            // SAFETY: a helper without preconditions.
+            (unsafe { bpf_get_current_pid_tgid() }) as u32
         }
 
         #[inline(always)]
@@ -369,6 +376,15 @@ mod socket {
             local.netns = netns;
             peer.netns = netns;
             if family == AF_UNIX {
+                let this = bpf_skc_to_unix_sock(sk.cast_mut()) as *const c_void;
+                if !this.is_null() {
+                    // The peer is held by this socket until it is closed itself.
+                    let other: *mut c_void = field(this, offset!(unix_peer));
+                    if !other.is_null() {
+                        let cookie = bpf_get_socket_cookie(other);
+                        peer.addr.as_mut_ptr().cast::<u64>().write_unaligned(cookie);
+                    }
+                }
                 return;
             }
             local.port = field(sk, offset!(sock_num));
@@ -680,6 +696,7 @@ mod socket {
         let s = unsafe { &mut *s };
         s.event.now = now;
         s.event.direction = direction;
+        s.event.blocking = (direction == RX && flags & MSG_DONTWAIT == 0) as u8;
         if state.verdict == verdict::UNDECIDED && state.turns == 1 && is_own(sk, family, s) {
             state.verdict = verdict::NEVER;
             bump(Counter::SocketsOwn as u32, 1);

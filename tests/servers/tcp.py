@@ -25,8 +25,8 @@ def drain(connection):
             return
 
 
-def serve(port, reply):
-    listener = socket.create_server(("127.0.0.1", int(port)), backlog=128)
+def serve(port, reply, address="127.0.0.1"):
+    listener = socket.create_server((address, int(port)), backlog=128)
     say("listening")
     while True:
         connection, _ = listener.accept()
@@ -38,12 +38,12 @@ def serve(port, reply):
         connection.close()
 
 
-def connect(port, count, size):
+def connect(port, count, size, address="127.0.0.1"):
     took = 0
     for _ in range(int(count)):
         client = socket.socket()
         before = time.monotonic_ns()
-        client.connect(("127.0.0.1", int(port)))
+        client.connect((address, int(port)))
         took += time.monotonic_ns() - before
         client.sendall(b"q" * int(size))
         client.shutdown(socket.SHUT_WR)

@@ -62,6 +62,21 @@ impl Netns {
         counter(&self.proc_net(file), protocol, name)
     }
 
+    /// Its name, for `ip`.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Runs `ip` inside, with arguments that a space is between.
+    ///
+    /// # Errors
+    /// The kernel refuses.
+    pub fn configure(&self, args: &str) -> Result<(), Skip> {
+        let args: Vec<&str> = args.split(' ').collect();
+        self.ip(&[&["-n", &self.name], &args[..]].concat())
+    }
+
     fn ip(&self, args: &[&str]) -> Result<(), Skip> {
         let mut command = Command::new(&self.ip);
         command.args(args);

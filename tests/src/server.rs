@@ -14,6 +14,7 @@ use crate::skip::Skip;
 use crate::{names, tools};
 
 pub mod nginx;
+pub mod relay;
 
 /// A running server.
 #[derive(Debug)]
@@ -127,7 +128,10 @@ impl Server {
     pub fn go(name: &str) -> Result<Self, Skip> {
         static BUILD: OnceLock<Result<std::path::PathBuf, String>> = OnceLock::new();
         let go = tools::find("go")?;
-        let program = BUILD.get_or_init(|| build_go(&go)).clone().map_err(Skip)?;
+        let program = BUILD
+            .get_or_init(|| build_go(&go, "app"))
+            .clone()
+            .map_err(Skip)?;
         Self::announced(name, Command::new(program))
     }
 
@@ -221,16 +225,16 @@ fn temporary() -> TempDir {
         .expect("a temporary folder")
 }
 
-/// Builds `app.go` into the target folder; go's own cache makes the next time quick.
-fn build_go(go: &Path) -> Result<std::path::PathBuf, String> {
-    let program = tools::target().join("servers").join("app-go");
+/// Builds a program of one file into the target folder; go's own cache makes the next time quick.
+fn build_go(go: &Path, name: &str) -> Result<std::path::PathBuf, String> {
+    let program = tools::target().join("servers").join(format!("{name}-go"));
     // Built beside and renamed: another test binary may be running the program now.
-    let fresh = program.with_file_name(names::unique("app-go"));
+    let fresh = program.with_file_name(names::unique(&format!("{name}-go")));
     let mut command = Command::new(go);
     command
         .args(["build", "-o"])
         .arg(&fresh)
-        .arg(tools::source("app.go"))
+        .arg(tools::source(&format!("{name}.go")))
         .env("GOFLAGS", "-mod=mod")
         .env("GO111MODULE", "off")
         .env("CGO_ENABLED", "0");

@@ -82,6 +82,12 @@ fn run_queue_of_two_services() {
     let host = page.total("hark_cpu_run_queue_wait_seconds_count", &[]);
     let services = page.total(&format!("{WAITS}_count"), &[]);
     assert!(host >= services, "{services} of {host}");
+    let of_services = page.total("hark_service_cpu_involuntary_switches_total", &[]);
+    let of_host = page.total("hark_cpu_involuntary_switches_total", &[]);
+    assert!(
+        of_host >= of_services && of_services > 0,
+        "{of_services} of {of_host}"
+    );
     for reason in ["no_room", "skipped"] {
         let labels = [("reason", reason)];
         assert_eq!(

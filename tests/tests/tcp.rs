@@ -266,6 +266,37 @@ fn what_was_there_before_the_agent_is_known_and_its_history_is_not_counted() {
     });
 }
 
+/// It need not end for its peer's distance to be known, and what is scraped often is not counted
+/// often.
+#[test]
+fn a_connection_that_stays_open_has_a_round_trip_time() {
+    let stage = need!(Stage::new());
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let file = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (go, end) = (file("go"), file("end"));
+    let agent = Agent::start(&[]);
+    let (server, client) = (names::unique("tcp-server"), names::unique("tcp-client"));
+    let _server = stage.run(&server, &["serve", "7000", "30"], "listening");
+    let hold = ["hold", "7000", "1000", "5000", &go, &end];
+    let (mut held, _) = stage.run(&client, &hold, "held");
+    let look = || {
+        let page = agent.page();
+        [
+            of(&page, "connections_open", &client, &[CLIENT]),
+            of(&page, "rtt_seconds_count", &client, &[CLIENT]),
+            of(&page, "rtt_seconds_count", &server, &[SERVER]),
+        ]
+    };
+    wait::expect("a connection that was opened", &[1, 0, 0], look);
+    std::fs::write(&go, "").expect("a file");
+    held.line("sent").expect("it sends");
+    let patience = std::time::Duration::from_secs(60);
+    wait::expect_within(patience, "while it is open", &[1, 1, 1], look);
+    std::fs::write(&end, "").expect("a file");
+    held.line("done").expect("it ends");
+    wait::expect("once more at its end", &[0, 2, 2], look);
+}
+
 #[test]
 fn a_group_that_is_off_has_no_hook() {
     need!(agent::root());

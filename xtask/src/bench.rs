@@ -6,6 +6,7 @@
 //! machine. Everything talks over the loopback interface only.
 
 mod agent;
+mod cgroups;
 mod child;
 mod disk;
 mod figure;
@@ -26,6 +27,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use serde_json::json;
 
 use self::child::Interrupt;
@@ -43,9 +45,35 @@ pub(crate) struct Args {
     /// How often each measurement is repeated; the median is reported.
     #[arg(long, default_value = "5")]
     repeat: NonZeroU32,
+    /// Measure only this part; may be given several times. Without it all are measured.
+    #[arg(long, value_enum, value_name = "PART")]
+    only: Vec<Part>,
     /// Write the figures, with every single value, to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+}
+
+/// A part of the measurements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// System calls and HTTP, with the agent and without.
+    Http,
+    /// Context switches.
+    Switches,
+    /// Requests to a disk.
+    Disk,
+    /// Many cgroups and services.
+    Cgroups,
+    /// Memory under HTTP load, and scrapes.
+    Memory,
+    /// The agent's own path, without a kernel.
+    UserSpace,
+}
+
+impl Args {
+    fn wants(&self, part: Part) -> bool {
+        self.only.is_empty() || self.only.contains(&part)
+    }
 }
 
 /// How long another agent's tests are waited for.
@@ -61,7 +89,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         bail!("bench needs nginx and wrk; see above");
     }
     build::everything(workspace, true)?;
-    let user_space = user_space::build(workspace)?;
+    let user_space = if args.wants(Part::UserSpace) {
+        Some(user_space::build(workspace)?)
+    } else {
+        None
+    };
     let interrupt = Interrupt::listen()?;
     let _turn = turn(&interrupt)?;
     if agent::attached() {
@@ -76,11 +108,25 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         interrupt,
     };
     let mut notes = Notes::default();
-    let mut figures = bench.alternating(&mut notes)?;
-    figures.extend(bench.switches()?);
-    figures.extend(disk::measure(&bench)?);
-    figures.extend(bench.memory()?);
-    figures.extend(user_space::measure(&user_space, &bench.interrupt)?);
+    let mut figures = Vec::new();
+    if args.wants(Part::Http) {
+        figures.extend(bench.alternating(&mut notes)?);
+    }
+    if args.wants(Part::Switches) {
+        figures.extend(bench.switches()?);
+    }
+    if args.wants(Part::Disk) {
+        figures.extend(disk::measure(&bench)?);
+    }
+    if args.wants(Part::Cgroups) {
+        figures.extend(cgroups::measure(&bench)?);
+    }
+    if args.wants(Part::Memory) {
+        figures.extend(bench.memory()?);
+    }
+    if let Some(user_space) = user_space {
+        figures.extend(user_space::measure(&user_space, &bench.interrupt)?);
+    }
     let machine = machine();
     notes.add(format!("{machine}; load average before: {load_before}"));
     println!("\n{}", figure::table(&figures));

@@ -108,7 +108,7 @@ pub(super) fn read(
 /// A list is separated by commas; an empty variable is an empty list.
 fn raw(key: &Key, text: String) -> Raw {
     match key.kind {
-        Kind::Templates(_) => Raw::List(
+        Kind::Templates(_) | Kind::List { .. } => Raw::List(
             text.split(',')
                 .map(str::trim)
                 .filter(|item| !item.is_empty())

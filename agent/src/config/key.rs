@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{Config, LogFormat, LogLevel, Unmatched};
+use super::{Config, LogFormat, LogLevel, Unmatched, traces};
+use crate::sampling::ParentDecision;
 
 /// One key.
 #[derive(Debug)]
@@ -74,8 +75,19 @@ pub enum Kind {
         /// Sets the value for one of `words`.
         set: fn(&mut Config, word: &str),
     },
+    /// A share, from 0 to 1.
+    Share(Field<f64>),
     /// Route templates.
     Templates(Field<Vec<String>>),
+    /// A list of another kind.
+    List {
+        /// What the items are: `a list of …`.
+        of: &'static str,
+        /// The present items.
+        get: fn(&Config) -> Vec<String>,
+        /// Sets them, or says which is wrong and why; the reason goes on after the item.
+        set: fn(&mut Config, items: &[String]) -> Result<(), (usize, String)>,
+    },
 }
 
 /// Every key, in the order in which the documentation and `hark config print` show them. Keys of
@@ -208,6 +220,83 @@ pub static KEYS: &[Key] = &[
                 is counted.",
     },
     Key {
+        name: "traces.context",
+        kind: Kind::List {
+            of: "a list of `w3c`, `b3`, `b3multi`, `jaeger`, `datadog`, `xray`",
+            get: traces::context,
+            set: traces::set_context,
+        },
+        about: "Formats of trace context that are read from request headers. Where a request carries \
+                several, the first of the list that is valid counts; a format that is not in the \
+                list is not read.",
+    },
+    Key {
+        name: "traces.links",
+        kind: Kind::Switch(|config| &mut config.traces.links),
+        about: "Link a span to what caused it on this host where that is certain: by the headers \
+                that were passed on, by the two ends of a connection, by the thread that was at \
+                work. With `false`, a span has the parent that its own headers name, or none.",
+    },
+    Key {
+        name: "traces.leave_out_instrumented",
+        kind: Kind::Switch(|config| &mut config.traces.leave_out_instrumented),
+        about: "Leave out the spans of a process that was seen to export OpenTelemetry spans of its \
+                own; its metrics stay. `hark_service_instrumented` names the services.",
+    },
+    Key {
+        name: "sampling.probability",
+        kind: Kind::Share(|config| &mut config.sampling.probability),
+        about: "Share of the traces whose spans are kept. It is decided by the trace id, as \
+                OpenTelemetry's consistent probability sampling has it: agents and Collectors with \
+                the same share keep the same traces. Spans that failed or were slow are always kept, \
+                with what belongs to them on this host.",
+    },
+    Key {
+        name: "sampling.spans_per_second",
+        kind: Kind::Count {
+            field: |config| &mut config.sampling.spans_per_second,
+            range: (0, 1_000_000),
+        },
+        about: "Spans that may be kept in a second; 0 for any number. Where there are more, the \
+                share is lowered for all that follow. What failed or was slow is kept beyond it.",
+    },
+    Key {
+        name: "sampling.slow_after",
+        kind: Kind::List {
+            of: "a list of thresholds such as `1s`, `shop 500ms`, `* /orders/{id} 200ms`, `shop /orders/{id} 100ms`",
+            get: traces::slow_after,
+            set: traces::set_slow_after,
+        },
+        about: "From which duration on a span is slow: for all, for a service, for a route, or for a \
+                route of a service; the nearest counts. In the environment they are separated by \
+                commas.",
+    },
+    Key {
+        name: "sampling.slow_quantile",
+        kind: Kind::Share(|config| &mut config.sampling.slow_quantile),
+        about: "A span is slow, too, if it takes longer than this share of the recent ones of its \
+                route; 0 for no such judgement. It matters only where not all spans are kept.",
+    },
+    Key {
+        name: "sampling.parent",
+        kind: Kind::Choice {
+            words: &["ignore", "honour"],
+            get: |config| match config.sampling.parent {
+                ParentDecision::Ignore => "ignore",
+                ParentDecision::Honour => "honour",
+            },
+            set: |config, word| {
+                config.sampling.parent = match word {
+                    "honour" => ParentDecision::Honour,
+                    _ => ParentDecision::Ignore,
+                };
+            },
+        },
+        about: "What becomes of the sampled flag of a trace context that a request carries. With \
+                `honour`, it decides in place of the share; what failed or was slow is kept all the \
+                same.",
+    },
+    Key {
         name: "resources.cpu",
         kind: Kind::Switch(|config| &mut config.resources.cpu),
         about: "Metrics of the CPUs: time, run queues, throttling, pressure; for the host and each service. With \
@@ -253,6 +342,16 @@ pub static KEYS: &[Key] = &[
             range: (16, 4_194_304),
         },
         about: "Of how many processes the identity is kept; the one unused longest makes room.",
+    },
+    Key {
+        name: "limits.max_fragment_exchanges",
+        kind: Kind::Count {
+            field: |config| &mut config.limits.max_fragment_exchanges,
+            range: (16, 4_194_304),
+        },
+        about: "How many exchanges are held, from their beginning until the part of a trace that \
+                they belong to is whole. Beyond it the oldest are decided with what is known, and \
+                counted in `hark_fragments_early_total`.",
     },
 ];
 

@@ -17,6 +17,7 @@ mod print;
 mod quantity;
 #[cfg(test)]
 mod tests;
+mod traces;
 mod value;
 mod yaml;
 
@@ -24,6 +25,9 @@ pub use environment::{RESERVED, Reserved};
 pub use error::{ConfigError, ConfigErrors, Place, Problem};
 pub use load::{Loaded, Origin, check, load};
 pub use print::print;
+
+use crate::context::Format;
+use crate::sampling::{ParentDecision, Sampling};
 
 /// Everything that can be set.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +46,10 @@ pub struct Config {
     pub routes: Routes,
     /// Metrics.
     pub metrics: Metrics,
+    /// Traces.
+    pub traces: Traces,
+    /// Which spans are kept.
+    pub sampling: Sampling,
     /// Resources: CPU, memory, disk, network.
     pub resources: Resources,
     /// Limits of what is kept.
@@ -119,6 +127,18 @@ pub struct Metrics {
     pub max_series: usize,
 }
 
+/// How exchanges become traces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Traces {
+    /// Formats of trace context in request headers, in the order in which they are tried. Default
+    /// all.
+    pub context: Vec<Format>,
+    /// Whether spans are linked to what caused them on this host. Default yes.
+    pub links: bool,
+    /// Whether spans of a process that exports its own are left out. Default yes.
+    pub leave_out_instrumented: bool,
+}
+
 /// Which resources are looked at. What is off has no hook in the kernel and no series.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Resources {
@@ -141,6 +161,8 @@ pub struct Limits {
     pub max_connections: usize,
     /// Processes whose identity is kept. Default 8,192.
     pub max_processes: usize,
+    /// Exchanges held until their part of a trace is whole. Default 65,536.
+    pub max_fragment_exchanges: usize,
 }
 
 impl Default for Config {
@@ -166,6 +188,18 @@ impl Default for Config {
                 expire_after: Duration::from_secs(300),
                 max_series: 20_000,
             },
+            traces: Traces {
+                context: Format::ALL.to_vec(),
+                links: true,
+                leave_out_instrumented: true,
+            },
+            sampling: Sampling {
+                probability: 1.0,
+                spans_per_second: 0,
+                slow_after: Vec::new(),
+                slow_quantile: 0.99,
+                parent: ParentDecision::Ignore,
+            },
             resources: Resources {
                 cpu: true,
                 memory: true,
@@ -176,6 +210,7 @@ impl Default for Config {
             limits: Limits {
                 max_connections: 65_536,
                 max_processes: 8_192,
+                max_fragment_exchanges: 65_536,
             },
         }
     }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::sampling::SlowAfter;
 
 fn variables(pairs: &[(&str, &str)]) -> Vec<(OsString, OsString)> {
     pairs
@@ -71,6 +72,18 @@ routes:
 metrics:
   expire_after: 1m30s
   max_series: 1_000
+traces:
+  context: [xray, w3c]
+  links: false
+  leave_out_instrumented: false
+sampling:
+  probability: 0.25
+  spans_per_second: 20
+  slow_after:
+    - 1s
+    - shop /a 10ms
+  slow_quantile: 0.5
+  parent: honour
 resources:
   cpu: false
   memory: false
@@ -80,6 +93,7 @@ resources:
 limits:
   max_connections: 17
   max_processes: 18
+  max_fragment_exchanges: 21
 ";
     let expected = Config {
         listen: "[::1]:80".parse().unwrap(),
@@ -102,6 +116,29 @@ limits:
             expire_after: Duration::from_secs(90),
             max_series: 1_000,
         },
+        traces: Traces {
+            context: vec![Format::XRay, Format::W3c],
+            links: false,
+            leave_out_instrumented: false,
+        },
+        sampling: Sampling {
+            probability: 0.25,
+            spans_per_second: 20,
+            slow_after: vec![
+                SlowAfter {
+                    service: None,
+                    route: None,
+                    duration: Duration::from_secs(1),
+                },
+                SlowAfter {
+                    service: Some("shop".into()),
+                    route: Some("/a".into()),
+                    duration: Duration::from_millis(10),
+                },
+            ],
+            slow_quantile: 0.5,
+            parent: ParentDecision::Honour,
+        },
         resources: Resources {
             cpu: false,
             memory: false,
@@ -112,6 +149,7 @@ limits:
         limits: Limits {
             max_connections: 17,
             max_processes: 18,
+            max_fragment_exchanges: 21,
         },
     };
     let from_file = load_text(yaml.as_bytes(), &[]).unwrap();
@@ -128,6 +166,14 @@ limits:
         ("HARK_ROUTES_MAX_PER_SERVICE", "7"),
         ("HARK_METRICS_EXPIRE_AFTER", "90s"),
         ("HARK_METRICS_MAX_SERIES", "1000"),
+        ("HARK_TRACES_CONTEXT", "xray, w3c"),
+        ("HARK_TRACES_LINKS", "false"),
+        ("HARK_TRACES_LEAVE_OUT_INSTRUMENTED", "false"),
+        ("HARK_SAMPLING_PROBABILITY", "0.25"),
+        ("HARK_SAMPLING_SPANS_PER_SECOND", "20"),
+        ("HARK_SAMPLING_SLOW_AFTER", "1s, shop /a 10ms"),
+        ("HARK_SAMPLING_SLOW_QUANTILE", "0.5"),
+        ("HARK_SAMPLING_PARENT", "honour"),
         ("HARK_RESOURCES_CPU", "false"),
         ("HARK_RESOURCES_MEMORY", "false"),
         ("HARK_RESOURCES_DISK", "false"),
@@ -135,6 +181,7 @@ limits:
         ("HARK_RESOURCES_MAX_SERVICES", "19"),
         ("HARK_LIMITS_MAX_CONNECTIONS", "17"),
         ("HARK_LIMITS_MAX_PROCESSES", "18"),
+        ("HARK_LIMITS_MAX_FRAGMENT_EXCHANGES", "21"),
     ];
     assert_eq!(pairs.len(), key::KEYS.len());
     let from_environment = load(None, variables(&pairs)).unwrap();

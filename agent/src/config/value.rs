@@ -43,7 +43,16 @@ impl Key {
                 *field(config) = templates(items)?;
                 return Ok(());
             }
-            (Kind::Templates(_), Raw::Text(_)) => {
+            (Kind::List { set, .. }, Raw::List(items)) => {
+                return set(config, items).map_err(|(item, reason)| Refused {
+                    item: Some(item),
+                    reason: format!(
+                        "`{}` {reason}",
+                        quote(items.get(item).map_or("", String::as_str))
+                    ),
+                });
+            }
+            (Kind::Templates(_) | Kind::List { .. }, Raw::Text(_)) => {
                 return Err(
                     "this is a list; write each item on a line of its own that begins with `- `"
                         .to_owned()
@@ -71,6 +80,8 @@ impl Key {
             Kind::Size { field, .. } => format_size(u64::from(*field(config))),
             Kind::Duration { field, .. } => format_duration(*field(config)),
             Kind::Choice { get, .. } => get(config).to_owned(),
+            Kind::Share(field) => field(config).to_string(),
+            Kind::List { get, .. } => return Raw::List(get(config)),
             Kind::Templates(field) => return Raw::List(field(config).clone()),
         })
     }
@@ -102,7 +113,9 @@ impl Key {
                 let words: Vec<String> = words.iter().map(|word| format!("`{word}`")).collect();
                 words.join(", ")
             }
+            Kind::Share(_) => "a number from 0 to 1".into(),
             Kind::Templates(_) => "a list of path templates".into(),
+            Kind::List { of, .. } => (*of).into(),
         }
     }
 }
@@ -190,7 +203,14 @@ fn set_scalar(kind: &Kind, config: &mut Config, text: &str) -> Result<(), String
             }
             set(config, text);
         }
-        Kind::Templates(_) => return Err("is not a list".into()),
+        Kind::Share(field) => {
+            *field(config) = text
+                .parse()
+                .ok()
+                .filter(|share| (0.0..=1.0).contains(share))
+                .ok_or("is not a number from 0 to 1 such as `0.1`")?;
+        }
+        Kind::Templates(_) | Kind::List { .. } => return Err("is not a list".into()),
     }
     Ok(())
 }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use hark_common::socket::{AbortReason, AbortRecord, ResponseRecord, Task, flag};
 
-use super::Event;
 use super::counters::{Counters, DropReason};
-use crate::exchange::{Endpoint, ErrorType, Exchange, Role};
+use super::{Event, Opening};
+use crate::exchange::{Endpoint, ErrorType, Exchange, Role, Trail};
 use crate::http1::{BodyLength, Head};
 
 /// Who, whom, and when, by the first record of a request.
@@ -22,6 +22,8 @@ pub(super) struct Origin {
     pub(super) peer: Endpoint,
     /// When its first byte moved, ns.
     pub(super) start_ns: u64,
+    /// What links are made from, as far as the request tells it.
+    pub(super) trail: Trail,
     /// It came through a TLS library.
     pub(super) tls: bool,
 }
@@ -59,8 +61,8 @@ impl Pending {
         }
     }
 
-    /// Says that it has begun, if it has.
-    pub(super) fn announce(&self, sink: &mut impl FnMut(Event<'_>)) {
+    /// Says that it has begun on this connection, if it has.
+    pub(super) fn announce(&self, socket: u64, sink: &mut impl FnMut(Event<'_>)) {
         if let Some(head) = &self.head {
             sink(Event::Begun {
                 role: self.origin.role,
@@ -68,6 +70,16 @@ impl Pending {
                 method: &head.request.method,
                 scheme: head.request.scheme.as_deref(),
                 protocol: head.request.protocol,
+                opening: Opening {
+                    socket,
+                    index: self.index,
+                    local: self.origin.local,
+                    peer: self.origin.peer,
+                    start_ns: self.origin.start_ns,
+                    protocol: head.request.protocol,
+                    trail: self.origin.trail,
+                    context: head.request.context,
+                },
             });
         }
     }
@@ -82,6 +94,7 @@ impl Pending {
     /// Counts and says that it will not be reported, unless that has been done.
     pub(super) fn dropped(
         self,
+        socket: u64,
         reason: DropReason,
         counters: &Counters,
         sink: &mut impl FnMut(Event<'_>),
@@ -94,6 +107,7 @@ impl Pending {
                 method: &head.request.method,
                 scheme: head.request.scheme.as_deref(),
                 protocol: head.request.protocol,
+                key: (socket, self.index),
                 reason,
             });
         }
@@ -108,6 +122,7 @@ impl Pending {
         };
         let mut exchange = self.exchange(record.header.socket, request_body)?;
         exchange.status = Some(record.status);
+        exchange.trail.response_thread = record.thread;
         exchange.first_response_ns = Some(record.first_ns);
         exchange.end_ns = record.last_ns;
         exchange.response_body_bytes = record.body_bytes;
@@ -146,6 +161,7 @@ impl Pending {
             local,
             peer,
             start_ns,
+            trail,
             tls: _,
         } = self.origin;
         let announced = match body {
@@ -168,6 +184,7 @@ impl Pending {
             end_ns: start_ns,
             request_body_bytes: self.body_bytes.or(request_body.counted).or(announced),
             response_body_bytes: 0,
+            trail,
             tls: None,
         })
     }

@@ -12,20 +12,20 @@ use hark_common::socket::{
 use prometheus_client::registry::Registry;
 
 use super::{Connections, Counters, DropReason, Event};
+use crate::context::Format;
 use crate::exchange::{Endpoint, Exchange, Role, TraceContext};
 use crate::http1::HeadParser;
 use crate::record::{Record, decode, encode};
 
-/// Stands in for the real parser of `traceparent`: one byte makes a context.
-fn one_byte_context(value: &[u8]) -> Option<TraceContext> {
-    match value {
-        [byte] if byte.is_ascii_alphanumeric() => Some(TraceContext {
-            trace_id: [*byte; 16],
-            parent_id: [*byte; 8],
-            flags: 1,
-        }),
-        _ => None,
-    }
+/// That of `uber-trace-id: a:a:0:1`, the shortest header that makes one.
+#[expect(clippy::unnecessary_wraps, reason = "it is that of a request")]
+fn context_a() -> Option<TraceContext> {
+    Some(TraceContext {
+        trace_id: 10_u128.to_be_bytes(),
+        parent_id: 10_u64.to_be_bytes(),
+        flags: 1,
+        deferred: false,
+    })
 }
 
 fn task(tid: u32) -> Task {
@@ -216,7 +216,7 @@ struct Run {
 impl Run {
     fn new(max_connections: usize) -> Self {
         let counters = Counters::new();
-        let parser = HeadParser::new(one_byte_context);
+        let parser = HeadParser::new(&Format::ALL);
         Self {
             connections: Connections::new(max_connections, parser, counters.clone()),
             counters,

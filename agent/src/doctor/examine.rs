@@ -5,18 +5,23 @@ use std::io;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::{Finding, Report, State};
 use crate::config::Config;
 use crate::identity::Identities;
 use crate::kernel::btf::Btf;
 use crate::kernel::object::Types;
+use crate::kernel::sock_diag;
 use crate::kernel::socket::{SocketPrograms, WANTED};
 use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::OtlpConfig;
 use crate::resources::Resources;
 use crate::resources::cgroups::{Hierarchy, Mount, Mounts};
 use crate::tls::watch::survey;
+
+/// How long the kernel may take to list the sockets of one namespace.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A capability, its number in `linux/capability.h`, and what it is for.
 struct Capability {
@@ -74,6 +79,7 @@ pub fn examine(config: &Config) -> Report {
     findings.extend(hooks(config));
     findings.extend(tls(config));
     findings.push(proc_root(&config.proc_root));
+    findings.push(tcp_sockets());
     findings.extend(cgroups(&config.proc_root));
     findings.extend(endpoints(config));
     Report { findings }
@@ -238,6 +244,22 @@ fn proc_root(root: &Path) -> Finding {
             "names of services; they are called by their command",
         )
         .remedy("run in the host's pid namespace, or set `proc_root` to the host's procfs"),
+    }
+}
+
+fn tcp_sockets() -> Finding {
+    const NAME: &str = "TCP sockets";
+    match sock_diag::probe(Instant::now() + PATIENCE) {
+        Ok(()) => Finding::works("host", NAME, "the kernel lists them (sock_diag)"),
+        Err(error) => Finding::broken(
+            "host",
+            NAME,
+            State::Degraded,
+            error.to_string(),
+            "accept queues; bytes and round-trip times of connections while they are open; \
+             connections that are older than the agent",
+        )
+        .remedy("load the kernel module tcp_diag: `modprobe tcp_diag`"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::str;
 
 use super::forwarded::{self, Forwarded};
 use super::{BodyLength, USER_AGENT_LIMIT, target};
-use crate::exchange::TraceContext;
+use crate::context::Carrier;
 
 /// Values by header. Where a header must not come twice, twice with different values is as good
 /// as absent.
@@ -13,13 +13,13 @@ use crate::exchange::TraceContext;
 pub(super) struct Headers<'b> {
     host: Single<&'b [u8]>,
     content_length: Single<u64>,
-    traceparent: Single<TraceContext>,
     transfer_encoding: bool,
     user_agent: Option<&'b [u8]>,
     forwarded: Option<&'b [u8]>,
     forwarded_for: Option<&'b [u8]>,
     forwarded_proto: Option<&'b [u8]>,
     forwarded_host: Option<&'b [u8]>,
+    context: Carrier<'b>,
 }
 
 /// A header that may come once.
@@ -50,13 +50,9 @@ impl<T: Copy + PartialEq> Single<T> {
 }
 
 impl<'b> Headers<'b> {
-    /// Picks the known headers. `trace_context` reads the value of `traceparent`.
-    pub(super) fn read(
-        headers: &[httparse::Header<'b>],
-        trace_context: fn(&[u8]) -> Option<TraceContext>,
-    ) -> Self {
+    /// Picks the known headers.
+    pub(super) fn read(headers: &[httparse::Header<'b>]) -> Self {
         let mut known = Self::default();
-        let mut traceparents = 0;
         for header in headers {
             let value = header.value;
             // The length tells most of them apart for free.
@@ -67,10 +63,6 @@ impl<'b> Headers<'b> {
                 }
                 10 if header.name.eq_ignore_ascii_case("user-agent") => {
                     known.user_agent.get_or_insert(value);
-                }
-                11 if header.name.eq_ignore_ascii_case("traceparent") => {
-                    traceparents += 1;
-                    known.traceparent.add(trace_context(value));
                 }
                 14 if header.name.eq_ignore_ascii_case("content-length") => {
                     known.content_length.add(digits(value));
@@ -87,12 +79,8 @@ impl<'b> Headers<'b> {
                 17 if header.name.eq_ignore_ascii_case("transfer-encoding") => {
                     known.transfer_encoding = true;
                 }
-                _ => {}
+                _ => known.context.take(header.name, value),
             }
-        }
-        // W3C Trace Context §3.2.1: more than one traceparent, even the same, is invalid.
-        if traceparents > 1 {
-            known.traceparent = Single::Bad;
         }
         known
     }
@@ -127,9 +115,9 @@ impl<'b> Headers<'b> {
         }
     }
 
-    /// `traceparent`.
-    pub(super) fn trace_context(&self) -> Option<TraceContext> {
-        self.traceparent.get()
+    /// What carries trace context.
+    pub(super) const fn context(&self) -> &Carrier<'b> {
+        &self.context
     }
 
     /// What `Forwarded` says, and what it does not say from `X-Forwarded-…`.

@@ -8,29 +8,11 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::{BodyLength, Extent, Head, HeadError, HeadParser, PATH_LIMIT, USER_AGENT_LIMIT};
+use crate::context::Format;
 use crate::exchange::{Method, Protocol, Request, Role, TraceContext};
 
-/// Stands in for the real parser of `traceparent`, which has tests of its own: takes the version 00
-/// apart by position.
-fn by_position(value: &[u8]) -> Option<TraceContext> {
-    let text = std::str::from_utf8(value).ok()?;
-    let byte = |at: usize| u8::from_str_radix(text.get(at..at + 2)?, 16).ok();
-    let mut context = TraceContext {
-        trace_id: [0; 16],
-        parent_id: [0; 8],
-        flags: byte(53)?,
-    };
-    for (place, slot) in context.trace_id.iter_mut().enumerate() {
-        *slot = byte(3 + 2 * place)?;
-    }
-    for (place, slot) in context.parent_id.iter_mut().enumerate() {
-        *slot = byte(36 + 2 * place)?;
-    }
-    (text.len() == 55).then_some(context)
-}
-
 fn parse(role: Role, head: impl AsRef<[u8]>, extent: Extent) -> Result<Head, HeadError> {
-    HeadParser::new(by_position).parse(role, head.as_ref(), extent)
+    HeadParser::new(&Format::ALL).parse(role, head.as_ref(), extent)
 }
 
 fn server(head: impl AsRef<[u8]>) -> Request {
@@ -55,6 +37,7 @@ fn bare(method: Method, path: &str) -> Request {
         client_address: None,
         content_length: None,
         context: None,
+        tracestate: None,
     }
 }
 
@@ -101,6 +84,7 @@ fn a_trace_context_that_comes_twice_is_none() {
         trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes(),
         parent_id: 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes(),
         flags: 1,
+        deferred: false,
     };
     assert_eq!(server(&one).context, Some(context));
     assert_eq!(client(&one).context, Some(context));
@@ -134,7 +118,7 @@ fn a_user_agent_is_bounded_between_characters() {
 
 #[test]
 fn equal_strings_are_shared() {
-    let mut parser = HeadParser::new(by_position);
+    let mut parser = HeadParser::new(&Format::ALL);
     let head = b"GET /a HTTP/1.1\r\nHost: h\r\nUser-Agent: u\r\n\r\n";
     let mut parse = || {
         parser

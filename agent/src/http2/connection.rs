@@ -11,7 +11,7 @@ use super::hpack::{Decoder, Scratch};
 use super::reader::{Heard, Reader};
 use super::stream::{End, Place, Stream};
 use crate::connection::{self, DropReason, Event};
-use crate::exchange::{Endpoint, ErrorType, Role};
+use crate::exchange::{Endpoint, ErrorType, Role, Trail};
 use crate::http1::HeadParser;
 
 /// Streams under way on one connection; what begins beyond is not followed.
@@ -56,6 +56,7 @@ struct Streams {
     socket: u64,
     local: Endpoint,
     peer: Endpoint,
+    trail: Trail,
     decoders: [Decoder; 2],
     /// Something of this direction was not heard.
     damaged: [bool; 2],
@@ -89,6 +90,7 @@ impl Connection {
                 socket: first.header.socket,
                 local,
                 peer,
+                trail: connection::trail(&first.peer),
                 decoders: [Decoder::new(), Decoder::new()],
                 damaged: [false; 2],
                 allowed: [0; 2],
@@ -243,9 +245,9 @@ impl Streams {
     fn drop_all(&mut self, reason: DropReason, shared: &Shared, sink: &mut impl FnMut(Event<'_>)) {
         self.watched_from = None;
         let Some(role) = self.role else { return };
-        for stream in std::mem::take(&mut self.under_way).into_values() {
+        for (id, stream) in std::mem::take(&mut self.under_way) {
             shared.exchanges.dropped(reason, 1);
-            sink(stream.dropped(role, reason));
+            sink(stream.dropped(role, (self.socket, id), reason));
         }
     }
 
@@ -433,7 +435,7 @@ impl Streams {
             request.scheme.get_or_insert_with(|| "https".into());
         }
         let stream = Stream::new(moment.task, first_ns, request, fields, end_stream);
-        sink(stream.begun(role));
+        sink(stream.begun(id, self.place_of(role)));
         self.under_way.insert(id, stream);
         if self.max_streams.and_then(|max| usize::try_from(max).ok()) == Some(self.under_way.len())
         {
@@ -441,6 +443,16 @@ impl Streams {
         }
         if id > self.processed {
             self.finish(id, Some(ErrorType::StreamUnprocessed), moment, shared, sink);
+        }
+    }
+
+    const fn place_of(&self, role: Role) -> Place {
+        Place {
+            role,
+            socket: self.socket,
+            local: self.local,
+            peer: self.peer,
+            trail: self.trail,
         }
     }
 
@@ -517,12 +529,7 @@ impl Streams {
         sink: &mut impl FnMut(Event<'_>),
     ) {
         let Some(role) = self.role else { return };
-        let place = Place {
-            role,
-            socket: self.socket,
-            local: self.local,
-            peer: self.peer,
-        };
+        let place = self.place_of(role);
         shared.exchanges.ended(role);
         sink(Event::Ended(stream.ended(id, place, end, &shared.counters)));
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use httparse::Header;
 
 use super::hpack::Field;
+use crate::context;
 use crate::http1::{HEADER_LIMIT, Pseudo};
 use crate::rpc::{self, Code};
 
@@ -90,12 +91,15 @@ impl Fields {
             b"host" => self.header("host", value),
             b"forwarded" => self.header("forwarded", value),
             b"user-agent" => self.header("user-agent", value),
-            b"traceparent" => self.header("traceparent", value),
             b"content-length" => self.header("content-length", value),
             b"x-forwarded-for" => self.header("x-forwarded-for", value),
             b"x-forwarded-host" => self.header("x-forwarded-host", value),
             b"x-forwarded-proto" => self.header("x-forwarded-proto", value),
-            _ => {}
+            _ => {
+                if let Some(name) = context::header(name) {
+                    self.header(name, value);
+                }
+            }
         }
     }
 

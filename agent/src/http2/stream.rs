@@ -4,8 +4,10 @@ use hark_common::socket::Task;
 
 use super::counters::{Counters, UnknownField};
 use super::fields::{Fields, GrpcStatus};
-use crate::connection::{DropReason, Event};
-use crate::exchange::{Endpoint, ErrorCode, ErrorType, Exchange, Method, Request, Role, Rpc};
+use crate::connection::{DropReason, Event, Opening};
+use crate::exchange::{
+    Endpoint, ErrorCode, ErrorType, Exchange, Method, Request, Role, Rpc, Trail,
+};
 use crate::rpc::Code;
 
 /// How long before its deadline a call that is cancelled still counts as one whose deadline has
@@ -22,6 +24,7 @@ pub(super) struct Place {
     pub(super) socket: u64,
     pub(super) local: Endpoint,
     pub(super) peer: Endpoint,
+    pub(super) trail: Trail,
 }
 
 /// How a stream ended.
@@ -77,20 +80,30 @@ impl Stream {
         }
     }
 
-    pub(super) fn begun(&self, role: Role) -> Event<'_> {
+    pub(super) fn begun(&self, index: u32, place: Place) -> Event<'_> {
         let Request {
             method, protocol, ..
         } = &self.request;
         Event::Begun {
-            role,
+            role: place.role,
             task: &self.task,
             method,
             scheme: self.request.scheme.as_deref(),
             protocol: *protocol,
+            opening: Opening {
+                socket: place.socket,
+                index,
+                local: place.local,
+                peer: place.peer,
+                start_ns: self.start_ns,
+                protocol: *protocol,
+                trail: place.trail,
+                context: self.request.context,
+            },
         }
     }
 
-    pub(super) fn dropped(&self, role: Role, reason: DropReason) -> Event<'_> {
+    pub(super) fn dropped(&self, role: Role, key: (u64, u32), reason: DropReason) -> Event<'_> {
         let Request {
             method, protocol, ..
         } = &self.request;
@@ -100,6 +113,7 @@ impl Stream {
             method,
             scheme: self.request.scheme.as_deref(),
             protocol: *protocol,
+            key,
             reason,
         }
     }
@@ -149,6 +163,7 @@ impl Stream {
             socket,
             local,
             peer,
+            trail,
         } = place;
         self.count_unknown(end, counters);
         let rpc = (self.grpc == Some(true)).then(|| Rpc {
@@ -170,6 +185,7 @@ impl Stream {
             end_ns: end.at_ns.max(self.start_ns),
             request_body_bytes: self.request_ended.then_some(self.request_bytes),
             response_body_bytes: self.response_bytes,
+            trail,
             tls: None,
         }
     }

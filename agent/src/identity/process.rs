@@ -15,8 +15,7 @@ use hark_common::socket::ProcessKey;
 use procfs::ProcError;
 use procfs::process::Process as Handle;
 
-/// Longest `/proc/PID/stat` there can be: 52 numbers of at most 20 digits, and the name.
-const MAX_STAT: usize = 2048;
+use crate::process_stat::{MAX_LENGTH, ProcessStat, ticks};
 
 /// Why a process cannot be looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,18 +73,18 @@ impl Process {
             zombie: false,
             parent: 0,
         };
-        let mut buffer = Vec::with_capacity(MAX_STAT);
+        let mut buffer = Vec::with_capacity(MAX_LENGTH);
         process
-            .read("stat", MAX_STAT, &mut buffer)
+            .read("stat", MAX_LENGTH, &mut buffer)
             .map_err(|e| match e.raw_os_error() {
                 Some(libc::ESRCH | libc::ENOENT) => Absence::Gone,
                 _ => Absence::Denied,
             })?;
-        let stat = Stat::read(&buffer).ok_or(Absence::Denied)?;
+        let stat = ProcessStat::parse(&buffer).ok_or(Absence::Denied)?;
         // A leader that ended before its threads is a zombie in name only.
         process.zombie = matches!(stat.state, b'Z' | b'X') && stat.threads <= 1;
         process.parent = stat.parent;
-        Ok((process, stat.start))
+        Ok((process, stat.start_ticks))
     }
 
     /// Reads at most `limit` bytes of a file of `/proc/PID` into `buffer`, which is emptied first.
@@ -133,42 +132,6 @@ impl Process {
     }
 }
 
-/// What is used of `/proc/PID/stat` (proc_pid_stat(5)). The crate's own reader panics on a line
-/// that ends early, and reads thirty fields more.
-#[derive(Debug, PartialEq, Eq)]
-struct Stat {
-    /// Field 3.
-    state: u8,
-    /// Field 4.
-    parent: u32,
-    /// Field 20.
-    threads: u64,
-    /// Field 22, clock ticks since boot.
-    start: u64,
-}
-
-impl Stat {
-    fn read(content: &[u8]) -> Option<Self> {
-        // The second field is the name in parentheses, and may hold any byte.
-        let end = content.iter().rposition(|b| *b == b')')?;
-        let fields = std::str::from_utf8(&content[end + 1..]).ok()?;
-        let mut fields = fields.split_ascii_whitespace();
-        Some(Self {
-            state: *fields.next()?.as_bytes().first()?,
-            parent: fields.next()?.parse().ok()?,
-            threads: fields.nth(15)?.parse().ok()?,
-            start: fields.nth(1)?.parse().ok()?,
-        })
-    }
-}
-
-/// `start_boottime_ns` as `/proc/PID/stat` shows it: whole clock ticks, rounded down
-/// (`nsec_to_clock_t`).
-fn ticks(nanoseconds: u64) -> u64 {
-    let per_second = procfs::ticks_per_second().max(1);
-    nanoseconds / (1_000_000_000 / per_second).max(1)
-}
-
 fn absence(error: &ProcError) -> Absence {
     match error {
         ProcError::NotFound(_) => Absence::Gone,
@@ -183,45 +146,5 @@ fn io_error(error: ProcError) -> io::Error {
         ProcError::NotFound(_) => io::ErrorKind::NotFound.into(),
         ProcError::Io(e, _) => e,
         other => io::Error::other(other),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn stat_is_read_whatever_the_name() {
-        let tail = "S 17 4211 4211 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 3 0 812345 9 10 11\n";
-        for name in ["cat", "a b", ") S 9", "((", "\u{fffd}"] {
-            let stat = Stat::read(format!("4211 ({name}) {tail}").as_bytes());
-            let expected = Stat {
-                state: b'S',
-                parent: 17,
-                threads: 3,
-                start: 812_345,
-            };
-            assert_eq!(stat, Some(expected), "{name}");
-        }
-        let mut bytes = b"4211 (\xff) ".to_vec();
-        bytes.extend(tail.as_bytes());
-        assert_eq!(Stat::read(&bytes).map(|s| s.start), Some(812_345));
-    }
-
-    #[test]
-    fn a_broken_stat_is_refused() {
-        for stat in [
-            "",
-            "1",
-            "4211 (x",
-            "4211 (x)",
-            ") (",
-            "4211 (x) S 1",
-            "4211 (x) S -1 4211 4211 0 -1 0 1 2 3 4 5 6 7 8 20 0 3 0 1",
-            "4211 (x) S 1 4211 4211 0 -1 0 1 2 3 4 5 6 7 8 20 0 3 0 99999999999999999999",
-            "4211 (x) S 1 4211 4211 0 -1 0 1 2 3 4 5 6 7 8 20 0 3 0",
-        ] {
-            assert_eq!(Stat::read(stat.as_bytes()), None, "{stat:?}");
-        }
     }
 }

@@ -1,12 +1,12 @@
 //! The kernel side: loading the programs, attaching them, reading what they send.
 
 pub mod accept;
+pub mod batch;
 pub mod block;
 pub mod btf;
 pub mod drop;
 pub mod info;
 pub mod interfaces;
-pub mod listeners;
 pub mod memory;
 pub mod namespaces;
 pub mod object;

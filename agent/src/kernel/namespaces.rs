@@ -67,7 +67,7 @@ pub fn of(
 pub fn in_each<T: Send>(
     namespaces: &[Namespace],
     deadline: Instant,
-    act: impl Fn(&Namespace) -> T + Sync,
+    mut act: impl FnMut(&Namespace) -> T + Send,
 ) -> io::Result<Vec<io::Result<T>>> {
     thread::scope(|scope| {
         // The thread ends with this call, and its namespace with it: the caller's stays.

@@ -95,7 +95,7 @@ fn allocates_in_scheduler(btf: &Btf) -> bool {
     ["bpf_ma", "use_kmalloc_nolock"]
         .iter()
         .any(|field| btf.offset_of("bpf_local_storage_map", field).is_ok())
-        || btf.has_function("kmalloc_nolock_noprof")
+        || btf.has_function("bpf_map_kmalloc_nolock")
 }
 
 #[cfg(test)]

@@ -1,41 +1,53 @@
 //! Asks the kernel for the TCP sockets of a network namespace (sock_diag(7)).
 //!
 //! What no program of hark's own saw being made, it learns here: connections and listeners from
-//! before the agent, and what a living connection has moved so far. Bounded in sockets and in time;
-//! whoever asks is told if there was more.
+//! before the agent, what a living connection has moved so far, how full an accept queue is. Bounded
+//! in sockets and in time; whoever asks is told if there was more.
 
+mod dump;
+
+use std::io;
 use std::net::IpAddr;
+use std::path::Path;
 use std::time::Instant;
 
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkMessage, NetlinkPayload};
-use netlink_packet_sock_diag::SockDiagMessage;
-use netlink_packet_sock_diag::constants::{AF_INET, AF_INET6, IPPROTO_TCP};
-use netlink_packet_sock_diag::inet::nlas::Nla;
-use netlink_packet_sock_diag::inet::{
-    ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags,
-};
-use netlink_sys::protocols::NETLINK_SOCK_DIAG;
-use netlink_sys::{Socket, SocketAddr};
 use thiserror::Error;
 
-/// Most sockets that one question is answered with.
+use self::dump::tcp_sockets;
+use super::namespaces;
+
+/// Most sockets that one question is answered with, over all namespaces.
 pub const MAX_SOCKETS: usize = 131_072;
 
-/// Room for one answer; the kernel sends at most 32 KiB at once.
-const ANSWER: usize = 64 * 1024;
-
-/// Why a namespace's sockets are not known.
+/// Why a namespace's sockets are not known, or not all of them.
 #[derive(Debug, Error)]
 pub enum SockDiagError {
-    /// The kernel does not answer: it has no `inet_diag`, or may not be asked.
+    /// The kernel was built without this, or its module cannot be loaded.
+    #[error(
+        "this kernel does not list TCP sockets: its module tcp_diag (CONFIG_INET_TCP_DIAG) is missing"
+    )]
+    Missing,
+    /// The agent may not enter the namespace.
+    #[error("entering another network namespace needs CAP_SYS_ADMIN: {0}")]
+    Forbidden(io::Error),
+    /// The kernel does not answer, or the namespace cannot be entered for another reason.
     #[error("the kernel does not list TCP sockets: {0}")]
-    Refused(#[from] std::io::Error),
+    Refused(#[from] io::Error),
     /// The answer is not understood.
     #[error("the kernel's list of TCP sockets is not understood: {0}")]
     Malformed(String),
-    /// There was more than is looked at, or no time for it.
-    #[error("there are more TCP sockets than were looked at ({0})")]
+    /// There was more than is looked at.
+    #[error("there are more TCP sockets than the {0} that are looked at")]
     TooMany(usize),
+    /// There was no time for all.
+    #[error("there was no time to look at all TCP sockets")]
+    TooLate,
+    /// There are more namespaces than are looked at.
+    #[error(
+        "there are more network namespaces than the {} that are looked at",
+        namespaces::MAX_NAMESPACES
+    )]
+    TooManyNamespaces,
 }
 
 /// Which sockets to ask for.
@@ -86,150 +98,101 @@ pub struct Counters {
     pub retransmits: u32,
 }
 
-impl Counters {
-    /// Reads the fields that are used; the structure has grown at its end over the years, so one
-    /// that is missing is 0.
-    fn parse(info: &[u8], state: u8) -> Self {
-        let u32_at = |at: usize| {
-            let bytes = info.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
-            bytes.map_or(0, u32::from_ne_bytes)
-        };
-        let u64_at = |at: usize| {
-            let bytes = info.get(at..at + 8).and_then(|bytes| bytes.try_into().ok());
-            bytes.map_or(0, u64::from_ne_bytes)
-        };
-        Self {
-            sent: u64_at(200).saturating_sub(u64_at(208)),
-            // The kernel counts the FIN's sequence number as a byte.
-            received: u64_at(128).saturating_sub(u64::from(has_received_fin(state))),
-            srtt_us: u32_at(68),
-            retransmits: u32_at(100),
+/// The TCP sockets of several namespaces.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// Each with the inode number of its namespace.
+    pub sockets: Vec<(u32, TcpSocket)>,
+    /// Namespaces that were not read, or not to the end.
+    pub unread: usize,
+    /// Those of them that may not be entered.
+    pub forbidden: usize,
+    /// Why, the last time that it was not [`SockDiagError::Forbidden`].
+    pub why: Option<SockDiagError>,
+}
+
+impl Found {
+    fn miss(&mut self, error: SockDiagError) {
+        self.unread += 1;
+        if matches!(error, SockDiagError::Forbidden(_)) {
+            self.forbidden += 1;
+        } else {
+            self.why = Some(error);
         }
     }
 }
 
-/// `CLOSE_WAIT`, `LAST_ACK`, `CLOSING`: the states between the peer's FIN and the end.
-const fn has_received_fin(state: u8) -> bool {
-    matches!(state, 8 | 9 | 11)
+/// The TCP sockets of all network namespaces that these processes are in, and of the agent's own, as
+/// they are now: `limit` at most, until `deadline`.
+#[must_use]
+pub fn everywhere(
+    proc_root: &Path,
+    pids: impl Iterator<Item = u32>,
+    ask: Ask,
+    limit: usize,
+    deadline: Instant,
+) -> Found {
+    let (namespaces, all) = namespaces::of(proc_root, pids, deadline);
+    let mut found = Found::default();
+    if !all {
+        found.miss(if namespaces.len() < namespaces::MAX_NAMESPACES {
+            SockDiagError::TooLate
+        } else {
+            SockDiagError::TooManyNamespaces
+        });
+    }
+    let mut sockets = Vec::new();
+    let outcomes = namespaces::in_each(&namespaces, deadline, |namespace| {
+        tcp_sockets(ask, deadline, &mut |socket| {
+            if sockets.len() >= limit {
+                return Err(SockDiagError::TooMany(limit));
+            }
+            sockets.push((namespace.inode, socket));
+            Ok(())
+        })
+    });
+    match outcomes {
+        Ok(outcomes) => {
+            for (namespace, outcome) in namespaces.iter().zip(outcomes) {
+                match outcome {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => found.miss(error),
+                    Err(error) => match error.kind() {
+                        io::ErrorKind::PermissionDenied => {
+                            found.miss(SockDiagError::Forbidden(error));
+                        }
+                        io::ErrorKind::TimedOut => found.miss(SockDiagError::TooLate),
+                        // Its last process has ended since.
+                        io::ErrorKind::NotFound if !namespace.link.exists() => {}
+                        _ => found.miss(error.into()),
+                    },
+                }
+            }
+        }
+        Err(error) => found.miss(error.into()),
+    }
+    found.sockets = sockets;
+    found
 }
 
-/// The TCP sockets of the calling thread's network namespace, as they are now.
+/// Whether the kernel lists TCP sockets at all.
 ///
 /// # Errors
 ///
-/// The kernel does not answer, or with something else, or with more than can be looked at until
-/// `deadline`.
-pub fn tcp_sockets(ask: Ask, deadline: Instant) -> Result<Vec<TcpSocket>, SockDiagError> {
-    let mut sockets = Vec::new();
-    for family in [AF_INET, AF_INET6] {
-        dump(ask, family, deadline, &mut sockets)?;
-    }
-    Ok(sockets)
+/// It does not, and why.
+pub fn probe(deadline: Instant) -> Result<(), SockDiagError> {
+    tcp_sockets(Ask::Listeners, deadline, &mut |_| Ok(()))
 }
 
-fn dump(
-    ask: Ask,
-    family: u8,
-    deadline: Instant,
-    sockets: &mut Vec<TcpSocket>,
-) -> Result<(), SockDiagError> {
-    let mut socket = Socket::new(NETLINK_SOCK_DIAG)?;
-    socket.bind_auto()?;
-    socket.connect(&SocketAddr::new(0, 0))?;
-    // An answer is there when the question has been sent, and when the one before was read.
-    socket.set_non_blocking(true)?;
-    socket.send(&question(ask, family), 0)?;
-    let mut buffer = vec![0; ANSWER];
-    loop {
-        let size = socket.recv(&mut &mut buffer[..], 0)?;
-        let mut rest = buffer.get(..size).unwrap_or_default();
-        while !rest.is_empty() {
-            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
-                .map_err(|error| SockDiagError::Malformed(error.to_string()))?;
-            // Messages begin at multiples of four.
-            let length = (message.header.length as usize).next_multiple_of(4);
-            rest = rest.get(length.max(16)..).unwrap_or_default();
-            match message.payload {
-                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    sockets.push(TcpSocket::from(*response));
-                }
-                NetlinkPayload::Done(_) => return Ok(()),
-                NetlinkPayload::Error(error) => return Err(error.to_io().into()),
-                _ => {}
-            }
-            if sockets.len() >= MAX_SOCKETS {
-                return Err(SockDiagError::TooMany(sockets.len()));
-            }
-        }
-        if Instant::now() >= deadline {
-            return Err(SockDiagError::TooMany(sockets.len()));
-        }
-    }
-}
-
-fn question(ask: Ask, family: u8) -> Vec<u8> {
-    let (states, extensions) = match ask {
-        Ask::Listeners => (StateFlags::LISTEN, ExtensionFlags::SKMEMINFO),
-        Ask::Connections => (
-            StateFlags::SYN_SENT
-                | StateFlags::ESTABLISHED
-                | StateFlags::FIN_WAIT1
-                | StateFlags::FIN_WAIT2
-                | StateFlags::CLOSE_WAIT
-                | StateFlags::LAST_ACK
-                | StateFlags::CLOSING,
-            ExtensionFlags::INFO,
-        ),
-    };
-    let request = InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions,
-        states,
-        // Every address: what it says is not looked at.
-        socket_id: if family == AF_INET {
-            SocketId::new_v4()
-        } else {
-            SocketId::new_v6()
-        },
-    };
-    let mut message = NetlinkMessage::from(SockDiagMessage::InetRequest(request));
-    message.header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    bytes
-}
-
-impl From<InetResponse> for TcpSocket {
-    fn from(response: InetResponse) -> Self {
-        let InetResponse { header, nlas } = response;
-        let id = header.socket_id;
-        // Two words, the lower first, whatever the machine's byte order.
-        let [a, b, c, d, e, f, g, h] = id.cookie;
-        let low = u32::from_ne_bytes([a, b, c, d]);
-        let high = u32::from_ne_bytes([e, f, g, h]);
-        let mut socket = Self {
-            cookie: u64::from(high) << 32 | u64::from(low),
-            inode: header.inode,
-            family: header.family,
-            state: header.state,
-            local: (id.source_address, id.source_port),
-            peer: (id.destination_address, id.destination_port),
-            receive_queue: header.recv_queue,
-            send_queue: header.send_queue,
-            drops: None,
-            counters: Counters::default(),
-        };
-        for nla in nlas {
-            match nla {
-                Nla::TcpInfo(info) => socket.counters = Counters::parse(&info, header.state),
-                Nla::MemInfo(memory) => socket.drops = Some(memory.drops),
-                _ => {}
-            }
-        }
-        socket
-    }
+/// Inode numbers of the sockets that a process has open; none if it may not be looked at.
+pub fn held_by(proc_root: &Path, pid: u32) -> impl Iterator<Item = u32> {
+    let folder = proc_root.join(pid.to_string()).join("fd");
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| {
+        let target = std::fs::read_link(entry.path()).ok()?;
+        let inode = target.to_str()?.strip_prefix("socket:[")?;
+        inode.strip_suffix(']')?.parse().ok()
+    })
 }
 
 #[cfg(test)]
@@ -240,8 +203,19 @@ mod tests {
 
     use super::*;
 
+    fn found(ask: Ask, limit: usize) -> Found {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        everywhere(Path::new("/proc"), std::iter::empty(), ask, limit, deadline)
+    }
+
     fn ask(ask: Ask) -> Vec<TcpSocket> {
-        tcp_sockets(ask, Instant::now() + Duration::from_secs(30)).unwrap()
+        let found = found(ask, MAX_SOCKETS);
+        assert!(found.why.is_none() && found.unread == 0, "{found:?}");
+        found
+            .sockets
+            .into_iter()
+            .map(|(_, socket)| socket)
+            .collect()
     }
 
     /// The inode number as the kernel's own `fstat` gives it.
@@ -279,18 +253,35 @@ mod tests {
     }
 
     #[test]
-    fn an_older_kernel_has_less_to_say() {
-        let mut info = [0; 104];
-        info[68] = 9;
-        info[100] = 3;
-        assert_eq!(
-            Counters::parse(&info, 1),
-            Counters {
-                srtt_us: 9,
-                retransmits: 3,
-                ..Counters::default()
-            }
-        );
-        assert_eq!(Counters::parse(&[], 8), Counters::default());
+    fn an_accept_queue_with_who_waits_in_it() {
+        let v4 = TcpListener::bind("127.0.0.1:0").unwrap();
+        let v6 = TcpListener::bind("[::1]:0");
+        let address = v4.local_addr().unwrap();
+        let _clients: Vec<TcpStream> = (0..3)
+            .map(|_| TcpStream::connect(address).unwrap())
+            .collect();
+        let found = ask(Ask::Listeners);
+        let of = |listener: &TcpListener| {
+            let inode = inode(listener);
+            let same = |socket: &&TcpSocket| u64::from(socket.inode) == inode;
+            found.iter().find(same).cloned().unwrap()
+        };
+        assert_eq!(of(&v4).receive_queue, 3);
+        let most = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+        let most: u32 = most.trim().parse().unwrap();
+        // std asks for 128 or for as many as there may be, by its version.
+        assert!([128, most].contains(&of(&v4).send_queue), "{:?}", of(&v4));
+        if let Ok(v6) = v6 {
+            assert_eq!(of(&v6).receive_queue, 0);
+        }
+    }
+
+    #[test]
+    fn the_limit_is_kept_and_what_fits_is_there() {
+        let _one = TcpListener::bind("127.0.0.1:0").unwrap();
+        let _two = TcpListener::bind("127.0.0.1:0").unwrap();
+        let found = found(Ask::Listeners, 1);
+        assert_eq!((found.sockets.len(), found.unread), (1, 1));
+        assert!(matches!(found.why, Some(SockDiagError::TooMany(1))));
     }
 }

@@ -7,8 +7,9 @@ use aya::{EbpfLoader, Pod};
 use hark_common::histogram::Exp2;
 use hark_common::process::Task;
 use hark_common::socket::SocketAddress;
-use hark_common::tcp::{Connection, Figures, Lost, MAX_CONNECTIONS, Tally, TcpOffsets};
+use hark_common::tcp::{Connection, Figures, Lost, Tally, TcpOffsets};
 
+use super::batch;
 use super::btf::{Btf, BtfError};
 use super::info::ProgramFigures;
 use super::object::{Object, ObjectError, Types, Wanted};
@@ -170,27 +171,16 @@ impl TcpPrograms {
     ///
     /// # Errors
     ///
-    /// The map cannot be read, or changes faster than it is read.
+    /// The map cannot be read.
     pub fn connections(&self) -> Result<HashMap<u64, Connection>, CollectError> {
-        const STEPS: usize = 4 * MAX_CONNECTIONS as usize;
         let mut found = HashMap::new();
-        // The kernel begins anew when the key that was read last is removed meanwhile: what comes
-        // twice is kept once, and the number of steps has a bound.
-        for (step, entry) in self.connections.iter().enumerate() {
-            if step >= STEPS {
-                return Err(CollectError::TooMany {
-                    what: "steps through a table of connections that changes",
-                    limit: STEPS,
-                });
-            }
-            match entry {
-                Ok((cookie, connection)) => {
-                    found.insert(cookie, connection.0);
-                }
-                Err(MapError::KeyNotFound) => {}
-                Err(error) => return Err(unreadable("CONNECTIONS", &error)),
-            }
-        }
+        let read = batch::each(&self.connections, &mut |cookie, connection| {
+            found.insert(cookie, connection.0);
+        });
+        read.map_err(|error| CollectError::Map {
+            map: "CONNECTIONS",
+            detail: error.to_string(),
+        })?;
         Ok(found)
     }
 

@@ -73,10 +73,8 @@ fn convert(span: &Span) -> OtlpSpan {
     OtlpSpan {
         trace_id: span.trace_id.to_vec(),
         span_id: span.span_id.to_vec(),
-        parent_span_id: exchange
-            .request
-            .context
-            .map_or_else(Vec::new, |context| context.parent_id.to_vec()),
+        parent_span_id: span.parent_id.map_or_else(Vec::new, |id| id.to_vec()),
+        trace_state: span.trace_state.to_string(),
         flags: span.flags,
         name: exchange.rpc_method().map_or_else(
             || name(&exchange.request.method, route),

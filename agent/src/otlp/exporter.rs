@@ -18,9 +18,8 @@ use super::resource::Host;
 use super::span::Span;
 use super::tls::TlsError;
 use super::worker::{Sender, Transport, Worker};
-use crate::clock::Clock;
-use crate::exchange::Exchange;
-use crate::identity::Service;
+#[cfg(test)]
+use crate::{clock::Clock, exchange::Exchange, identity::Service};
 
 /// Why the export of spans cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -106,26 +105,27 @@ impl Exporter {
         })
     }
 
-    /// Queues an exchange as a span of `service`. Never waits; a span that finds no room is dropped
-    /// and counted.
-    ///
-    /// `route` is the low-cardinality template of the path, if there is one; a client's span does
-    /// not use it. `clock` must cover the end of the exchange, see [`crate::clock`].
-    pub fn offer(
+    /// Queues a span. Never waits; one that finds no room is dropped and counted.
+    pub(crate) fn export(&self, span: Span) {
+        self.counters.offered.inc();
+        // Before the push, so that the export task cannot take it off first.
+        self.counters.queued.inc();
+        if let Err(reason) = self.control.queue.push(span) {
+            self.counters.queued.dec();
+            self.counters.dropped(reason).inc();
+        }
+    }
+
+    /// Queues an exchange as a span by itself.
+    #[cfg(test)]
+    pub(super) fn offer(
         &self,
         exchange: &Exchange,
         service: &Arc<Service>,
         route: Option<&str>,
         clock: &Clock,
     ) {
-        self.counters.offered.inc();
-        // Before the push, so that the export task cannot take it off first.
-        self.counters.queued.inc();
-        let span = Span::new(exchange, service, route, clock);
-        if let Err(reason) = self.control.queue.push(span) {
-            self.counters.queued.dec();
-            self.counters.dropped(reason).inc();
-        }
+        self.export(Span::new(exchange, service, route, clock));
     }
 
     /// Takes no more spans, exports those that are queued, and returns when that is done or

@@ -24,9 +24,8 @@ mod grpc;
 mod post;
 mod queue;
 mod resource;
-mod span;
+pub(crate) mod span;
 mod tls;
-pub mod traceparent;
 mod url;
 mod worker;
 

@@ -5,16 +5,12 @@
 
 use std::sync::Arc;
 
-use rand::random;
-
+#[cfg(test)]
 use crate::clock::Clock;
-use crate::exchange::{Exchange, Method, Role};
+use crate::exchange::{Exchange, Method};
+use crate::fragment::{Ended, Ids};
 use crate::identity::Service;
 
-/// The W3C flag of a trace that is recorded.
-const SAMPLED: u32 = 0x01;
-/// The W3C flag of a trace id whose right-most seven bytes are random.
-const RANDOM: u32 = 0x02;
 /// `SPAN_FLAGS_CONTEXT_HAS_IS_REMOTE_MASK` of OTLP: the next bit means something.
 const HAS_IS_REMOTE: u32 = 0x100;
 /// `SPAN_FLAGS_CONTEXT_IS_REMOTE_MASK` of OTLP: the parent is in another process.
@@ -22,57 +18,67 @@ const IS_REMOTE: u32 = 0x200;
 
 /// A span that waits for export.
 #[derive(Clone, Debug)]
-pub(super) struct Span {
-    pub(super) exchange: Exchange,
-    pub(super) service: Arc<Service>,
-    pub(super) route: Option<Box<str>>,
-    pub(super) trace_id: [u8; 16],
-    pub(super) span_id: [u8; 8],
+pub(crate) struct Span {
+    pub(crate) exchange: Exchange,
+    pub(crate) service: Arc<Service>,
+    pub(crate) route: Option<Arc<str>>,
+    pub(crate) trace_id: [u8; 16],
+    pub(crate) span_id: [u8; 8],
+    /// `None` for the root of a trace.
+    pub(crate) parent_id: Option<[u8; 8]>,
+    /// `tracestate`; may be empty.
+    pub(crate) trace_state: Arc<str>,
     /// Flags as OTLP has them: the W3C flags in the low eight bits.
-    pub(super) flags: u32,
+    pub(crate) flags: u32,
     /// ns since 1970-01-01 UTC.
-    pub(super) start_unix_ns: u64,
+    pub(crate) start_unix_ns: u64,
     /// ns since 1970-01-01 UTC.
-    pub(super) end_unix_ns: u64,
+    pub(crate) end_unix_ns: u64,
 }
 
 impl Span {
-    /// Continues the trace that the request names, or begins one.
-    ///
-    /// The flags of a trace that is continued are copied as they came (W3C Trace Context level 2
-    /// asks so for the random flag). The parent of a server's span is in the process that sent the
-    /// request; that of a client's span is in the client itself, which wrote the header.
-    pub(super) fn new(
+    /// An exchange that has taken its place in a trace.
+    pub(crate) fn linked(ended: Ended, ids: Ids, trace_state: Arc<str>) -> Self {
+        let remote = if ids.remote { IS_REMOTE } else { 0 };
+        Self {
+            trace_id: ids.trace_id,
+            span_id: ids.span_id,
+            parent_id: ids.parent_id,
+            trace_state,
+            flags: u32::from(ids.flags) | HAS_IS_REMOTE | remote,
+            start_unix_ns: ended
+                .end_unix_ns
+                .saturating_sub(ended.exchange.duration_ns()),
+            end_unix_ns: ended.end_unix_ns,
+            exchange: ended.exchange,
+            service: ended.service,
+            route: ended.route,
+        }
+    }
+
+    /// An exchange by itself: it continues the trace that its request names, or begins one.
+    #[cfg(test)]
+    pub(crate) fn new(
         exchange: &Exchange,
         service: &Arc<Service>,
         route: Option<&str>,
         clock: &Clock,
     ) -> Self {
-        let (trace_id, flags) = match &exchange.request.context {
-            Some(context) => {
-                let remote = match exchange.role {
-                    Role::Server => IS_REMOTE,
-                    Role::Client => 0,
-                };
-                (context.trace_id, u32::from(context.flags) | remote)
-            }
-            None => (nonzero(random), SAMPLED | RANDOM),
-        };
-        let end_unix_ns = clock.wall_ns(exchange.end_ns);
-        Self {
+        let fragment = crate::fragment::alone(Ended {
+            end_unix_ns: clock.wall_ns(exchange.end_ns),
             exchange: exchange.clone(),
             service: Arc::clone(service),
             route: route.map(Into::into),
-            trace_id,
-            span_id: nonzero(random),
-            flags: flags | HAS_IS_REMOTE,
-            start_unix_ns: end_unix_ns.saturating_sub(exchange.duration_ns()),
-            end_unix_ns,
-        }
+            notable: None,
+            left_out: false,
+        });
+        let state = fragment.tracestate.unwrap_or_default();
+        let member = fragment.members.into_iter().next().expect("one exchange");
+        Self::linked(member.ended, member.ids, state)
     }
 
     /// About how much memory the span holds, in bytes. The service is shared and not counted.
-    pub(super) fn weight(&self) -> usize {
+    pub(crate) fn weight(&self) -> usize {
         let request = &self.exchange.request;
         let texts = [
             Some(&request.path),
@@ -80,6 +86,8 @@ impl Span {
             request.scheme.as_ref(),
             request.user_agent.as_ref(),
             request.client_address.as_ref(),
+            request.tracestate.as_ref(),
+            Some(&self.trace_state),
         ];
         let method = match &request.method {
             Method::Other(token) => token.len(),
@@ -89,15 +97,5 @@ impl Span {
             + texts.iter().flatten().map(|text| text.len()).sum::<usize>()
             + self.route.as_ref().map_or(0, |route| route.len())
             + method
-    }
-}
-
-/// An id that is not all zero, which would mean "none".
-fn nonzero<const N: usize>(draw: impl Fn() -> [u8; N]) -> [u8; N] {
-    loop {
-        let id = draw();
-        if id != [0; N] {
-            return id;
-        }
     }
 }

@@ -52,6 +52,8 @@ fn request(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeError
         flags: fields.u16()?,
         role: fields.u8()?,
         reserved: fields.u8()?,
+        sequence: fields.u32()?,
+        reserved2: fields.u32()?,
     };
     let end = u64::from(record.offset) + u64::from(record.captured);
     limit(u64::from(record.captured), HEAD_CHUNK)?;
@@ -73,7 +75,7 @@ fn response(header: RecordHeader, bytes: &[u8]) -> Result<Record<'_>, DecodeErro
         last_ns: fields.u64()?,
         body_bytes: fields.u64()?,
         request_body_bytes: fields.u64()?,
-        head_bytes: fields.u32()?,
+        thread: fields.u32()?,
         index: fields.u32()?,
         status: fields.u16()?,
         flags: fields.u16()?,

@@ -27,6 +27,8 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
             put(out, length(head).to_ne_bytes());
             put(out, record.flags.to_ne_bytes());
             put(out, [raw_role(*role), record.reserved]);
+            put(out, record.sequence.to_ne_bytes());
+            put(out, record.reserved2.to_ne_bytes());
             out.extend_from_slice(head);
         }
         Record::Response { role, record } => {
@@ -35,7 +37,7 @@ pub fn encode(record: &Record<'_>, out: &mut Vec<u8>) {
             put(out, record.last_ns.to_ne_bytes());
             put(out, record.body_bytes.to_ne_bytes());
             put(out, record.request_body_bytes.to_ne_bytes());
-            put(out, record.head_bytes.to_ne_bytes());
+            put(out, record.thread.to_ne_bytes());
             put(out, record.index.to_ne_bytes());
             put(out, record.status.to_ne_bytes());
             put(out, record.flags.to_ne_bytes());

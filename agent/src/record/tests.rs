@@ -203,7 +203,7 @@ fn tls() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
 /// A record and the bytes that follow it, with every integer field set as the kernel side sets it.
 fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
     let request = (
-        any::<(u64, u64, u64, u32, u16)>(),
+        any::<(u64, u64, u64, u32, u16, u32)>(),
         task(),
         address(),
         address(),
@@ -212,7 +212,7 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
         vec(any::<u8>(), 0..=HEAD_CHUNK),
     )
         .prop_map(|(numbers, task, local, peer, role, offset, head)| {
-            let (time_ns, socket, first_ns, index, flags) = numbers;
+            let (time_ns, socket, first_ns, index, flags, sequence) = numbers;
             let record = RequestRecord {
                 header: header(1, size_of::<RequestRecord>() + head.len(), time_ns, socket),
                 first_ns,
@@ -225,6 +225,8 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
                 flags,
                 role: if role == Role::Server { 1 } else { 2 },
                 reserved: 0,
+                sequence,
+                reserved2: 0,
             };
             (
                 Record::Request {
@@ -243,7 +245,7 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
         100_u16..=999,
     )
         .prop_map(|(numbers, role, status)| {
-            let (time_ns, socket, first_ns, last_ns, body, request_body, head, index, flags) =
+            let (time_ns, socket, first_ns, last_ns, body, request_body, thread, index, flags) =
                 numbers;
             let record = ResponseRecord {
                 header: header(2, size_of::<ResponseRecord>(), time_ns, socket),
@@ -251,7 +253,7 @@ fn record() -> impl Strategy<Value = (Record<'static>, Vec<u8>)> {
                 last_ns,
                 body_bytes: body,
                 request_body_bytes: request_body,
-                head_bytes: head,
+                thread,
                 index,
                 status,
                 flags,
@@ -717,6 +719,7 @@ fn the_layout_is_that_of_the_structures() {
     set(offset_of!(RequestRecord, captured), &3_u32.to_ne_bytes());
     set(offset_of!(RequestRecord, flags), &1_u16.to_ne_bytes());
     set(offset_of!(RequestRecord, role), &[1]);
+    set(offset_of!(RequestRecord, sequence), &22_u32.to_ne_bytes());
     bytes.extend_from_slice(b"GET");
 
     let mut comm = [0; 16];
@@ -736,7 +739,7 @@ fn the_layout_is_that_of_the_structures() {
         record: RequestRecord {
             header: RecordHeader {
                 kind: 1,
-                size: 147,
+                size: 155,
                 time_ns: 11,
                 socket: 12,
             },
@@ -760,6 +763,8 @@ fn the_layout_is_that_of_the_structures() {
             flags: 1,
             role: 1,
             reserved: 0,
+            sequence: 22,
+            reserved2: 0,
         },
         head: b"GET",
     };

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::exchange::{Endpoint, Exchange, Method, Protocol, Request, Role};
+use crate::exchange::{Endpoint, Exchange, Method, Protocol, Request, Role, Trail};
 use crate::identity::{NameSource, Service};
 
 pub(crate) fn service(name: &str, pid: u32) -> Arc<Service> {
@@ -41,6 +41,7 @@ pub(crate) fn exchange(role: Role) -> Exchange {
             client_address: None,
             content_length: None,
             context: None,
+            tracestate: None,
         },
         rpc: None,
         status: Some(200),
@@ -50,6 +51,7 @@ pub(crate) fn exchange(role: Role) -> Exchange {
         end_ns: 1_001_500_000,
         request_body_bytes: Some(0),
         response_body_bytes: 600,
+        trail: Trail::default(),
         tls: None,
     }
 }

@@ -15,6 +15,7 @@ use hark_common::process::{ProcessKey, Task};
 
 use super::services::{Owner, ServiceLabels, Services};
 use crate::identity::Identities;
+use crate::process_stat::{MAX_LENGTH, ProcessStat, nanos, ticks};
 
 /// A look is good for so long: the groups of one scrape share it.
 const FRESH: Duration = Duration::from_millis(500);
@@ -28,9 +29,6 @@ const BUDGET: Duration = Duration::from_millis(500);
 /// Looks for which the owner of a process that is gone is remembered, for what the kernel side
 /// counted of it: at least some half a minute.
 const REMEMBERED: u64 = 64;
-
-/// `PF_KTHREAD` of `include/linux/sched.h`.
-const PF_KTHREAD: u64 = 0x0020_0000;
 
 /// A living process that is not the kernel's own.
 #[derive(Clone, Debug)]
@@ -103,8 +101,8 @@ impl Census {
         identities: Arc<Mutex<Identities>>,
         services: Arc<Services>,
     ) -> Self {
-        let started_ticks = Stat::read(&proc_root.join("self/stat"), &mut Vec::new())
-            .map_or(0, |own| own.start_ticks);
+        let started_ticks =
+            read(&proc_root.join("self/stat"), &mut Vec::new()).map_or(0, |own| own.start_ticks);
         Self {
             proc_root,
             identities,
@@ -127,8 +125,8 @@ impl Census {
         look
     }
 
-    /// Whose a task is that the kernel side met.
-    pub fn owner(&self, task: &Task) -> Owner {
+    /// Whose a task is by what can be learned of it now.
+    fn identified(&self, task: &Task) -> Owner {
         let service = {
             let mut identities = self
                 .identities
@@ -139,16 +137,17 @@ impl Census {
         self.services.owner(&service)
     }
 
-    /// Whose a task is that may be gone by now. Then it is whose it was when it was last seen, if it
-    /// was seen: what is left of a process tells less than the living one did.
-    pub fn owner_of(&self, task: &Task) -> Owner {
+    /// Whose a task is that the kernel side met, and that may be gone by now. Then it is whose it was
+    /// when it was last seen, if it was seen: what is left of a process tells less than the living one
+    /// did.
+    pub fn owner(&self, task: &Task) -> Owner {
         let key = &task.process;
         let is_alive = || {
             self.stat(key.pid)
                 .is_some_and(|stat| is_of(&stat, key) && stat.resident_pages > 0)
         };
         let owner = if is_alive() {
-            self.owner(task)
+            self.identified(task)
         } else {
             Owner::Unknown
         };
@@ -159,7 +158,7 @@ impl Census {
             return last;
         }
         match owner {
-            Owner::Unknown => self.owner(task),
+            Owner::Unknown => self.identified(task),
             Owner::Service(_) => owner,
         }
     }
@@ -184,9 +183,9 @@ impl Census {
         self.stat(key.pid).is_some_and(|stat| is_of(&stat, key))
     }
 
-    fn stat(&self, pid: u32) -> Option<Stat> {
+    fn stat(&self, pid: u32) -> Option<ProcessStat> {
         let path = self.proc_root.join(pid.to_string()).join("stat");
-        Stat::read(&path, &mut Vec::new())
+        read(&path, &mut Vec::new())
     }
 
     fn look_now(&self, state: &mut State) -> Look {
@@ -212,11 +211,11 @@ impl Census {
                 look.is_complete = false;
                 break;
             }
-            let Some(stat) = Stat::read(&entry.path().join("stat"), &mut buffer) else {
+            let Some(stat) = read(&entry.path().join("stat"), &mut buffer) else {
                 continue;
             };
             look.alive.insert(pid, stat.start_ticks);
-            if stat.flags & PF_KTHREAD != 0 {
+            if stat.is_kernel_thread() {
                 continue;
             }
             look.processes.push(Process {
@@ -244,7 +243,7 @@ impl Census {
         look
     }
 
-    fn named(&self, state: &mut State, pid: u32, stat: &Stat) -> Owner {
+    fn named(&self, state: &mut State, pid: u32, stat: &ProcessStat) -> Owner {
         let round = state.round;
         if let Some(named) = state.named.get_mut(&pid)
             && named.start_ticks == stat.start_ticks
@@ -257,7 +256,7 @@ impl Census {
             named.round = round;
             return named.owner.clone();
         }
-        let owner = self.owner(&Task {
+        let owner = self.identified(&Task {
             process: ProcessKey {
                 start_boottime_ns: nanos(stat.start_ticks),
                 pid,
@@ -280,7 +279,7 @@ impl Census {
 }
 
 /// Whether this is of that process, not of another with the same id.
-const fn is_of(stat: &Stat, key: &ProcessKey) -> bool {
+const fn is_of(stat: &ProcessStat, key: &ProcessKey) -> bool {
     stat.start_ticks == ticks(key.start_boottime_ns)
 }
 
@@ -292,87 +291,10 @@ impl Look {
     }
 }
 
-/// Clock ticks since boot, as `/proc/PID/stat` rounds them (`USER_HZ` is 100 on every machine that
-/// Linux runs on but Alpha).
-const NANOS_PER_TICK: u64 = 10_000_000;
-
-const fn ticks(nanos: u64) -> u64 {
-    nanos / NANOS_PER_TICK
-}
-
-const fn nanos(ticks: u64) -> u64 {
-    ticks.saturating_mul(NANOS_PER_TICK)
-}
-
-/// What is used of `/proc/PID/stat` (proc_pid_stat(5)). Read here and not by the crate `procfs`,
-/// which parses all 52 fields into a structure and a `String` per process: this is done for every
-/// process of the host at every scrape.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stat {
-    flags: u64,
-    major_faults: u64,
-    cpu_ticks: u64,
-    threads: u64,
-    start_ticks: u64,
-    resident_pages: u64,
-    stack: u64,
-}
-
-impl Stat {
-    fn read(path: &Path, buffer: &mut Vec<u8>) -> Option<Self> {
-        buffer.clear();
-        File::open(path)
-            .and_then(|file| file.take(4096).read_to_end(buffer))
-            .ok()?;
-        Self::parse(buffer)
-    }
-
-    fn parse(bytes: &[u8]) -> Option<Self> {
-        // The name may have spaces and parentheses; nothing after it has.
-        let end = bytes.iter().rposition(|byte| *byte == b')')?;
-        let rest = std::str::from_utf8(bytes.get(end + 1..)?).ok()?;
-        // The first of these is field 3.
-        let mut fields = [0u64; 26];
-        for (field, text) in fields.iter_mut().zip(rest.split_ascii_whitespace().skip(1)) {
-            // Some are negative, none of those that are used.
-            *field = text.parse().unwrap_or(0);
-        }
-        // fields[n] is field n + 4.
-        let field = |number: usize| fields[number - 4];
-        (field(22) != 0).then_some(Self {
-            flags: field(9),
-            major_faults: field(12),
-            cpu_ticks: field(14) + field(15),
-            threads: field(20),
-            start_ticks: field(22),
-            resident_pages: field(24),
-            stack: field(28),
-        })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_line_of_stat() {
-        let line = b"1234 (a) b (c) S 1 1234 1234 0 -1 4194560 500 0 7 0 30 12 0 0 20 0 3 0 98765 \
-                     1000000 250 18446744073709551615 1 2 140722 0 0 0 0 4096 0 0 0 0 17 1 0 0 0 0 0";
-        assert_eq!(
-            Stat::parse(line),
-            Some(Stat {
-                flags: 4_194_560,
-                major_faults: 7,
-                cpu_ticks: 42,
-                threads: 3,
-                start_ticks: 98_765,
-                resident_pages: 250,
-                stack: 140_722,
-            })
-        );
-        assert_eq!(Stat::parse(b"1234 (a"), None);
-        assert_eq!(Stat::parse(b"1234 (a) S"), None);
-        assert_eq!(Stat::parse(b"1234 (\xff) S \xff"), None);
-    }
+fn read(path: &Path, buffer: &mut Vec<u8>) -> Option<ProcessStat> {
+    buffer.clear();
+    let file = File::open(path).ok()?;
+    file.take(MAX_LENGTH as u64).read_to_end(buffer).ok()?;
+    // What has no start time is no process's.
+    ProcessStat::parse(buffer).filter(|stat| stat.start_ticks != 0)
 }

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+use crate::kernel::sock_diag::SockDiagError;
 use crate::telemetry::page::{Family, Format, Kind, Page};
 
 /// How long a scrape waits for all groups together.
@@ -58,6 +59,9 @@ pub enum CollectError {
         /// How many are looked at.
         limit: usize,
     },
+    /// The kernel's list of TCP sockets is not to be had, or not all of it.
+    #[error(transparent)]
+    Sockets(#[from] SockDiagError),
     /// The page.
     #[error(transparent)]
     Page(#[from] io::Error),

@@ -62,9 +62,30 @@ pub fn add_since(sum: &mut Exp2, now: &Exp2, earlier: &Exp2) {
     sum.sum_ns += now.sum_ns.saturating_sub(earlier.sum_ns);
 }
 
+/// Enters one duration, as the kernel side does it.
+pub fn observe(to: &mut Exp2, ns: u64) {
+    let fits = (0..BUCKETS - 1).find(|k| ns <= 1000 << k);
+    let last = to.buckets.len() - 1;
+    to.buckets[fits.unwrap_or(last)] += 1;
+    to.sum_ns += ns;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_agent_and_the_kernel_side_choose_the_same_bucket() {
+        let bounds = (0..BUCKETS as u32).map(|k| 1000u64 << k);
+        let around = bounds.flat_map(|bound| [bound - 1, bound, bound + 1]);
+        for ns in around.chain([0, 1, 999, u64::MAX]) {
+            let mut histogram = Exp2::default();
+            observe(&mut histogram, ns);
+            let at = histogram.buckets.iter().position(|count| *count == 1);
+            assert_eq!(at, Some(hark_ebpf::histogram::bucket(ns)), "{ns}");
+            assert_eq!(histogram.sum_ns, ns);
+        }
+    }
 
     #[test]
     fn bounds_are_powers_of_two_of_a_microsecond() {

@@ -9,13 +9,14 @@ use std::collections::HashMap;
 use std::hash::BuildHasher;
 
 use aya::Pod;
-use aya::maps::{HashMap as BpfMap, MapData, MapError};
+use aya::maps::{HashMap as BpfMap, MapData};
 use hark_common::process::{ProcessKey, Task};
 use indexmap::IndexMap;
 
 use super::Host;
 use super::group::CollectError;
 use super::services::{Owner, ServiceLabels};
+use crate::kernel::batch;
 
 /// What is counted for one process.
 pub trait Tally: Copy + Default {
@@ -63,20 +64,11 @@ impl<T: Pod> ProcessMap<T> {
 
 impl<T: Pod> ByProcess<T> for ProcessMap<T> {
     fn each(&self, see: &mut dyn FnMut(ProcessKey, T)) -> Result<(), CollectError> {
-        for entry in self.map.iter() {
-            match entry {
-                Ok((key, value)) => see(key.0, value),
-                // Removed between the key and the value: there is nothing of it any more.
-                Err(MapError::KeyNotFound) => {}
-                Err(error) => {
-                    return Err(CollectError::Map {
-                        map: self.name,
-                        detail: error.to_string(),
-                    });
-                }
-            }
-        }
-        Ok(())
+        let read = batch::each(&self.map, &mut |key, value| see(key.0, value));
+        read.map_err(|error| CollectError::Map {
+            map: self.name,
+            detail: error.to_string(),
+        })
     }
 
     fn remove(&mut self, key: &ProcessKey) -> Option<T> {
@@ -142,7 +134,7 @@ impl<T: Tally> Ledger<T> {
 
     fn enter(&mut self, key: ProcessKey, value: &T, host: &Host) {
         let posted = self.processes.entry(key).or_insert_with(|| Posted {
-            owner: host.census.owner_of(value.task()),
+            owner: host.census.owner(value.task()),
             value: T::default(),
             seen: true,
         });

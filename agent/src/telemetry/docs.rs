@@ -72,6 +72,7 @@ const LABELS: &[Label] = &[
         "device",
         "The disk, as the kernel calls it. A request is its disk's, not a partition's.",
     ),
+    closed("decision", "Why the span is kept, or why not."),
     open("direction", "The way of the bytes, as the host sees it."),
     open("error", "The kernel's name for it."),
     open(
@@ -136,6 +137,10 @@ const LABELS: &[Label] = &[
     closed("outcome", "How the lookup ended."),
     closed("protocol", "What was recognised."),
     closed("reason", "Why."),
+    closed(
+        "result",
+        "By what rule the parent was found (`headers`, `connection`, `thread`), or why there is none.",
+    ),
     closed("role", "The end that was observed."),
     open(
         "rpc_method",
@@ -373,7 +378,10 @@ fn page() -> String {
         (
             "Collectors",
             "Resources are collected at the scrape, each group by itself and for a second at most. A \
-             group that\nfails or is late is missing, wholly or in part, from that page only.",
+             group that\nfails or is late is missing, wholly or in part, from that page only.\n\nWhose a process is, is \
+             learned by looking at it, every two seconds at least. One that comes and\ngoes in between is \
+             its service's if its container or systemd unit gives the name, and the host's alone\nif only \
+             its program or its environment would have: what is not known is not guessed from its\nneighbours.",
             declared(&collectors.1),
         ),
         (

@@ -9,11 +9,13 @@ use std::time::Duration;
 
 pub mod exposition;
 pub mod fetch;
+mod host;
 mod quantile;
 mod screen;
 pub mod snapshot;
 mod summary;
 mod table;
+mod text;
 
 use fetch::{FetchError, Target};
 use snapshot::{Snapshot, SnapshotError};

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
 use super::exposition::{LineError, Sample, samples};
+use super::host::Reading;
 
 /// The end of the exchange that was observed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +56,8 @@ pub struct Snapshot {
     /// hark's own counters of loss: name without prefix and suffix, with the reason if there is
     /// one, and the count since the agent began.
     pub losses: BTreeMap<String, f64>,
+    /// The host's resources.
+    pub(super) host: Reading,
 }
 
 /// The series that the line before belonged to.
@@ -99,6 +102,7 @@ impl Snapshot {
             series: HashMap::new(),
             active: HashMap::new(),
             losses: BTreeMap::new(),
+            host: Reading::default(),
         };
         let mut last = None;
         for sample in samples(page) {
@@ -116,6 +120,7 @@ impl Snapshot {
                     if let Some(loss) = loss_name(name) {
                         snapshot.loss(loss, &sample)?;
                     }
+                    snapshot.host.take(&sample);
                 }
             }
         }

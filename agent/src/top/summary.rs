@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::host::{self, Host};
 use super::quantile::{Quantile, quantile};
 use super::snapshot::{Series, ServiceKey, Snapshot};
 
@@ -15,6 +16,8 @@ pub(super) struct Summary {
     pub(super) window: Option<Duration>,
     /// Counters of loss: name, count since the agent began, count within the window.
     pub(super) losses: Vec<(String, f64, f64)>,
+    /// The host's resources.
+    pub(super) host: Host,
 }
 
 /// One service in one role.
@@ -84,6 +87,7 @@ pub(super) fn compare(first: &Snapshot, last: &Snapshot) -> Summary {
         rows,
         window,
         losses,
+        host: host::compare(&first.host, &last.host, window),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
+use super::host::Host;
 use super::quantile::Quantile;
 use super::snapshot::{Role, ServiceKey};
 use super::summary::{Row, Summary};
+use super::text::{bound_text, bytes, rate, seconds_text, share, trimmed};
 
 /// Columns after the service's name: heading, width, and how much it is worth when the terminal is
 /// narrow (the lowest goes first).
@@ -51,11 +53,14 @@ pub(super) fn render(summary: &Summary, target: &str, width: usize) -> Vec<Strin
         fit(line.trim_end(), width)
     };
 
-    let mut lines = vec![
-        fit(&heading(summary, target), width),
+    let mut lines = vec![fit(&heading(summary, target), width)];
+    if let Some(host) = host(&summary.host) {
+        lines.push(fit(&host, width));
+    }
+    lines.extend([
         String::new(),
         line("SERVICE", COLUMNS.map(|(heading, _, _)| heading)),
-    ];
+    ]);
     for (row, name) in summary.rows.iter().zip(&names) {
         let cells = cells(row);
         lines.push(line(name, cells.each_ref().map(String::as_str)));
@@ -98,6 +103,26 @@ fn heading(summary: &Summary, target: &str) -> String {
         ),
         None => format!("hark top  {target}  {services}  waiting for the second reading"),
     }
+}
+
+/// One line: the host's resources, as far as the agent says something of them.
+fn host(host: &Host) -> Option<String> {
+    let parts = [
+        host.cpu.map(|busy| format!("cpu {}", share(busy))),
+        host.run_queue
+            .map(|p99| format!("run queue p99 {}", duration_cell(p99))),
+        host.memory
+            .map(|(used, size)| format!("memory {} of {}", bytes(used), bytes(size))),
+        host.disk
+            .as_ref()
+            .map(|(disk, busy)| format!("disk {} {}", clean(disk), share(*busy))),
+        host.retransmits
+            .map(|count| format!("retransmits {count:.0}")),
+        host.overflows
+            .map(|count| format!("accept overflows {count:.0}")),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    (!parts.is_empty()).then(|| format!("host  {}", parts.join("  ")))
 }
 
 /// One line: what hark lost since it began, and within the window in brackets.
@@ -167,32 +192,6 @@ fn dash() -> String {
     "-".into()
 }
 
-fn rate(rate: f64) -> String {
-    if rate == 0.0 {
-        "0".into()
-    } else if rate < 10.0 {
-        format!("{rate:.2}")
-    } else if rate < 1_000.0 {
-        format!("{rate:.1}")
-    } else {
-        format!("{rate:.0}")
-    }
-}
-
-/// A share as per cent; what is not quite nothing, or not quite all, is not rounded to it.
-fn share(share: f64) -> String {
-    let percent = share * 100.0;
-    if percent == 0.0 {
-        "0%".into()
-    } else if percent < 0.1 {
-        "<0.1%".into()
-    } else if percent > 99.9 && percent < 100.0 {
-        ">99.9%".into()
-    } else {
-        format!("{}%", trimmed(percent, 1))
-    }
-}
-
 fn duration_cell(quantile: Quantile) -> String {
     match quantile {
         Quantile::Nothing => dash(),
@@ -200,38 +199,6 @@ fn duration_cell(quantile: Quantile) -> String {
         Quantile::About(seconds) => seconds_text(seconds),
         Quantile::Above(bound) => format!(">{}", bound_text(bound)),
     }
-}
-
-/// Seconds with three significant digits, in the unit that people would use.
-fn seconds_text(seconds: f64) -> String {
-    let (value, unit) = if seconds < 0.9995 {
-        (seconds * 1e3, "ms")
-    } else {
-        (seconds, "s")
-    };
-    let digits = if value < 9.995 {
-        2
-    } else if value < 99.95 {
-        1
-    } else {
-        0
-    };
-    format!("{value:.digits$}{unit}")
-}
-
-/// A bound of a bucket: exact, without zeros at the end.
-fn bound_text(seconds: f64) -> String {
-    if seconds < 1.0 {
-        format!("{}ms", trimmed(seconds * 1e3, 3))
-    } else {
-        format!("{}s", trimmed(seconds, 3))
-    }
-}
-
-/// A number with at most so many decimals, none of them a useless zero.
-fn trimmed(value: f64, decimals: usize) -> String {
-    let text = format!("{value:.decimals$}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// Cuts text to `width` columns, and shows that by an ellipsis.
@@ -305,6 +272,14 @@ mod tests {
                 ("records lost".into(), 0.0, 0.0),
                 ("spans dropped (queue_full)".into(), 5.0, 0.0),
             ],
+            host: Host {
+                cpu: Some(0.314),
+                run_queue: Some(Quantile::About(0.000_26)),
+                memory: Some((6.24e9, 8.0 * 1024.0 * 1024.0 * 1024.0)),
+                disk: Some(("vda".into(), 0.05)),
+                retransmits: Some(12.0),
+                overflows: Some(0.0),
+            },
         }
     }
 
@@ -314,6 +289,7 @@ mod tests {
             render(&summary(), "http://127.0.0.1:9465/metrics", usize::MAX).join("\n"),
             "\
 hark top  http://127.0.0.1:9465/metrics  2 services  last 10 s
+host  cpu 31.4%  run queue p99 0.26ms  memory 5.8 GiB of 8 GiB  disk vda 5%  retransmits 12  accept overflows 0
 
 SERVICE      ROLE      REQ/S  ERRORS      P50      P95      P99  ACTIVE
 checkout     server    123.4    1.2%   <0.5ms   12.3ms     >10s       2
@@ -326,14 +302,14 @@ lost: exchanges lost (ring_full) 12 (+3), spans dropped (queue_full) 5"
     #[test]
     fn a_narrow_table_drops_columns_then_letters() {
         let lines = |width| render(&summary(), "http://h/metrics", width);
-        assert_eq!(lines(40)[2], "SERVICE      ROLE      REQ/S  ERRORS");
-        assert_eq!(lines(40)[4], "店/カタログ  client        0       -");
-        assert_eq!(lines(20)[2], "SERVICE        REQ/S");
-        assert_eq!(lines(20)[4], "店/カタログ        0");
-        assert_eq!(lines(10)[3], "checkout");
-        assert_eq!(lines(5)[3], "chec…");
-        assert_eq!(lines(1)[3], "…");
-        assert_eq!(lines(0)[3], "");
+        assert_eq!(lines(40)[3], "SERVICE      ROLE      REQ/S  ERRORS");
+        assert_eq!(lines(40)[5], "店/カタログ  client        0       -");
+        assert_eq!(lines(20)[3], "SERVICE        REQ/S");
+        assert_eq!(lines(20)[5], "店/カタログ        0");
+        assert_eq!(lines(10)[4], "checkout");
+        assert_eq!(lines(5)[4], "chec…");
+        assert_eq!(lines(1)[4], "…");
+        assert_eq!(lines(0)[4], "");
     }
 
     #[test]
@@ -342,6 +318,7 @@ lost: exchanges lost (ring_full) 12 (+3), spans dropped (queue_full) 5"
             rows: Vec::new(),
             window: None,
             losses: vec![("records lost".into(), 0.0, 0.0)],
+            host: Host::default(),
         };
         assert_eq!(
             render(&summary, "http://h/metrics", 80).join("\n"),
@@ -360,52 +337,12 @@ lost: exchanges lost (ring_full) 12 (+3), spans dropped (queue_full) 5"
     }
 
     #[test]
-    fn numbers() {
-        for (seconds, text) in [
-            (0.000_71, "0.71ms"),
-            (0.009_99, "9.99ms"),
-            (0.009_996, "10.0ms"),
-            (0.099_96, "100ms"),
-            (0.25, "250ms"),
-            (0.9996, "1.00s"),
-            (1.25, "1.25s"),
-        ] {
-            assert_eq!(seconds_text(seconds), text);
-        }
-        for (bound, text) in [
-            (0.0005, "0.5ms"),
-            (0.0025, "2.5ms"),
-            (0.75, "750ms"),
-            (7.5, "7.5s"),
-            (10.0, "10s"),
-        ] {
-            assert_eq!(bound_text(bound), text);
-        }
-        for (value, text) in [
-            (0.0, "0%"),
-            (0.0001, "<0.1%"),
-            (0.5, "50%"),
-            (0.9999, ">99.9%"),
-            (1.0, "100%"),
-        ] {
-            assert_eq!(share(value), text);
-        }
-        for (value, text) in [
-            (0.0, "0"),
-            (0.5, "0.50"),
-            (12.34, "12.3"),
-            (12_345.6, "12346"),
-        ] {
-            assert_eq!(rate(value), text);
-        }
-    }
-
-    #[test]
     fn a_hostile_name_cannot_drive_the_terminal() {
         let mut summary = summary();
+        summary.host.disk = Some(("v\x1b[2Jda".into(), 0.5));
         summary.rows[0].service.name = "a\x1b[2J\r\nb\u{202e}c\u{9b}".into();
         let lines = render(&summary, "x", 80);
-        assert!(lines[3].starts_with("a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}c\u{fffd}"));
+        assert!(lines[4].starts_with("a\u{fffd}[2J\u{fffd}\u{fffd}b\u{fffd}c\u{fffd}"));
         assert!(lines.iter().all(|line| !line.chars().any(char::is_control)));
     }
 

@@ -11,3 +11,4 @@ mod model;
 mod splits;
 mod table;
 mod tape;
+mod trail;

@@ -226,7 +226,10 @@ fn a_long_head_is_cut_at_the_limit() {
         _ => None,
     });
     let last = last.unwrap();
-    assert_eq!(last.flags, flag::HEAD_END | flag::TRUNCATED);
+    assert_eq!(
+        last.flags,
+        flag::HEAD_END | flag::TRUNCATED | flag::SEQUENCE
+    );
     assert_eq!(tape.responses()[0].request_body_bytes, 3);
     tape.balance();
 }

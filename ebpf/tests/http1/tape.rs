@@ -33,6 +33,8 @@ pub struct World {
     /// Whether the record with this number finds room.
     pub full: Option<Box<dyn FnMut(usize) -> bool>>,
     pub tried: usize,
+    /// The thread that makes the calls.
+    pub thread: u32,
 }
 
 impl Env for World {
@@ -78,6 +80,10 @@ impl Env for World {
 
     fn describe(&mut self, _: &mut Task, _: &mut u64) {}
 
+    fn thread(&mut self) -> u32 {
+        self.thread
+    }
+
     fn count(&mut self, counter: Counter, n: u64) {
         *self.counters.entry(counter as u32).or_default() += n;
     }
@@ -90,7 +96,9 @@ pub struct Tape {
     scratch: Box<Scratch>,
     /// The time of the next event, ns; each takes one.
     pub now: u64,
-    sequence: [u32; 2],
+    pub sequence: [u32; 2],
+    /// Reads would wait for their bytes.
+    pub blocking: bool,
 }
 
 impl Tape {
@@ -103,6 +111,7 @@ impl Tape {
             now: 1,
             // Near the end, so that numbers wrap in every test.
             sequence: [u32::MAX - 50; 2],
+            blocking: false,
         }
     }
 
@@ -145,6 +154,7 @@ impl Tape {
             scratch: s,
             now,
             sequence,
+            blocking,
         } = self;
         if moved == 0 {
             return;
@@ -157,6 +167,7 @@ impl Tape {
         *now += 1;
         s.event.now = *now;
         s.event.direction = direction;
+        s.event.blocking = u8::from(*blocking && direction == RX);
         s.event.socket = 7;
         let missing = gap_before(state, direction, *sequence, moved as u32);
         if missing != 0 {

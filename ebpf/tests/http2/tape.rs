@@ -79,6 +79,10 @@ impl Env for World {
         task.tid = 99;
     }
 
+    fn thread(&mut self) -> u32 {
+        0
+    }
+
     fn count(&mut self, counter: Counter, n: u64) {
         *self.counters.entry(counter as u32).or_default() += n;
     }

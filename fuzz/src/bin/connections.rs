@@ -8,9 +8,9 @@
 use std::collections::BTreeMap;
 
 use hark::connection::{Connections, Counters, DropReason, Event};
+use hark::context::Format;
 use hark::exchange::{Endpoint, Method, Role};
 use hark::http1::HeadParser;
-use hark::otlp::traceparent;
 use hark::record::{Record, decode, encode};
 use hark_common::socket::{
     AbortReason, AbortRecord, ProcessRecord, RecordHeader, RequestBodyRecord, RequestRecord,
@@ -22,11 +22,8 @@ const CONNECTIONS: usize = 3;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let counters = Counters::new();
-    let mut connections = Connections::new(
-        CONNECTIONS,
-        HeadParser::new(traceparent::parse),
-        counters.clone(),
-    );
+    let mut connections =
+        Connections::new(CONNECTIONS, HeadParser::new(&Format::ALL), counters.clone());
     let mut account = Account::default();
     let mut input = Input(input);
     let mut number = 0;
@@ -67,6 +64,7 @@ impl Account {
                 method,
                 scheme,
                 protocol: _,
+                opening: _,
             } => {
                 let what = (role, method.clone(), scheme.map(Into::into));
                 assert_eq!(self.open.insert(task.tid, what), None, "begun twice");
@@ -83,6 +81,7 @@ impl Account {
                 method,
                 scheme,
                 protocol: _,
+                key: _,
                 reason,
             } => {
                 let what = (role, method.clone(), scheme.map(Into::into));

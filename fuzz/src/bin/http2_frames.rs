@@ -6,10 +6,10 @@
 #![no_main]
 
 use hark::connection::{Counters as Exchanges, Event};
+use hark::context::Format;
 use hark::exchange::{Endpoint, Role};
 use hark::http1::HeadParser;
 use hark::http2::{Connections, Counters, Part, WEIGHT_LIMIT};
-use hark::otlp::traceparent;
 use hark_common::http2::{Http2Direction, Http2EndRecord, Http2Record};
 use hark_common::socket::{AbortReason, RecordHeader};
 
@@ -19,7 +19,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let exchanges = Exchanges::new();
     let mut connections = Connections::new(
         CONNECTIONS,
-        HeadParser::new(traceparent::parse),
+        HeadParser::new(&Format::ALL),
         exchanges.clone(),
         Counters::new(),
     );

@@ -133,17 +133,31 @@ impl Agent {
 
     /// Its kernel programs, by the tracepoint that each is attached to.
     pub(super) fn programs(&self) -> Result<BTreeMap<String, Program>> {
+        let programs = by_tracepoint(&self.descriptors()?);
+        if programs.is_empty() {
+            bail!("the agent has no program that is attached to a tracepoint");
+        }
+        Ok(programs)
+    }
+
+    /// Memory of its kernel side's maps as the kernel accounts it, bytes.
+    pub(super) fn maps(&self) -> Result<u64> {
+        let maps = maps(&self.descriptors()?);
+        if maps.is_empty() {
+            bail!("the agent has no maps");
+        }
+        Ok(maps.values().sum())
+    }
+
+    /// What the kernel says of each of its descriptors.
+    fn descriptors(&self) -> Result<Vec<String>> {
         let folder = format!("/proc/{}/fdinfo", self.running.id());
         let mut infos = Vec::new();
         for entry in fs::read_dir(&folder).with_context(|| format!("cannot list {folder}"))? {
             // A descriptor may be closed while we read; then it is no program's.
             infos.extend(fs::read_to_string(entry?.path()).ok());
         }
-        let programs = by_tracepoint(&infos);
-        if programs.is_empty() {
-            bail!("{folder} shows no program that is attached to a tracepoint");
-        }
-        Ok(programs)
+        Ok(infos)
     }
 }
 
@@ -199,9 +213,39 @@ fn by_tracepoint(infos: &[String]) -> BTreeMap<String, Program> {
         .collect()
 }
 
+/// The memory of each map by its number: a map may have several descriptors.
+fn maps(infos: &[String]) -> BTreeMap<String, u64> {
+    infos
+        .iter()
+        .filter_map(|info| {
+            let memory = field(info, "memlock:")?.parse().ok()?;
+            Some((field(info, "map_id:")?.to_owned(), memory))
+        })
+        .collect()
+}
+
 /// The value of a line that begins with `name`.
 fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .find_map(|line| line.strip_prefix(name))
         .map(str::trim)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_map_counts_once_and_a_program_is_no_map() {
+        let infos = [
+            "pos:\t0\nmap_type:\t1\nmemlock:\t4096\nmap_id:\t7\n",
+            "pos:\t0\nmap_type:\t1\nmemlock:\t4096\nmap_id:\t7\n",
+            "pos:\t0\nmap_type:\t2\nmemlock:\t100\nmap_id:\t9\n",
+            "pos:\t0\nprog_type:\t26\nmemlock:\t8192\nprog_id:\t7\n",
+            "pos:\t0\n",
+        ]
+        .map(str::to_owned);
+        let expected = [("7".to_owned(), 4096), ("9".to_owned(), 100)];
+        assert_eq!(maps(&infos), expected.into());
+    }
 }

@@ -27,7 +27,7 @@ const SCRAPES: usize = 15;
 /// Where the agent counts exchanges that it does not report.
 const LOSSES: [&str; 2] = ["hark_exchanges_lost_total", "hark_exchanges_dropped_total"];
 /// Bytes in a MiB.
-const MIB: f64 = 1_048_576.0;
+pub(super) const MIB: f64 = 1_048_576.0;
 
 /// What is measured, and how.
 pub(super) struct Bench {
@@ -374,16 +374,7 @@ impl Counts {
 
 /// Kept-alive connections, each of which has made one request and read its answer.
 fn connections(address: SocketAddr, interrupt: &Interrupt) -> Result<Vec<TcpStream>> {
-    let limit = getrlimit(Resource::Nofile);
-    // Where the hard limit is too low, connecting fails, and says why.
-    let wanted = limit.maximum.map_or(4096, |maximum| maximum.min(4096));
-    if limit.current.is_some_and(|current| current < wanted) {
-        let raised = Rlimit {
-            current: Some(wanted),
-            maximum: limit.maximum,
-        };
-        setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;
-    }
+    raise_open_files()?;
     let one = || -> Result<TcpStream> {
         interrupt.check()?;
         let mut stream = TcpStream::connect(address)?;
@@ -402,6 +393,21 @@ fn connections(address: SocketAddr, interrupt: &Interrupt) -> Result<Vec<TcpStre
     (1..=CONNECTIONS)
         .map(|number| one().with_context(|| format!("connection {number} failed")))
         .collect()
+}
+
+/// Lets us have as many files open as any measurement takes.
+pub(super) fn raise_open_files() -> Result<()> {
+    let limit = getrlimit(Resource::Nofile);
+    // Where the hard limit is too low, opening fails, and says why.
+    let wanted = limit.maximum.map_or(8192, |maximum| maximum.min(8192));
+    if limit.current.is_some_and(|current| current < wanted) {
+        let raised = Rlimit {
+            current: Some(wanted),
+            maximum: limit.maximum,
+        };
+        setrlimit(Resource::Nofile, raised).context("cannot raise the limit of open files")?;
+    }
+    Ok(())
 }
 
 /// Whether an answer has come to its end.

@@ -113,7 +113,27 @@ const TOOLS: &[Tool] = &[
     },
     Tool {
         needs: &[Need::Test],
-        ..tool("iproute2", &["ip", "ss"], "network namespaces, addresses")
+        ..tool(
+            "iproute2",
+            &["ip", "ss", "tc"],
+            "network namespaces, addresses, loss",
+        )
+    },
+    Tool {
+        needs: &[Need::Test, Need::Bench],
+        ..tool("mount", &["losetup"], "disks of a test's own")
+    },
+    Tool {
+        needs: &[Need::Test],
+        ..tool(
+            "util-linux",
+            &["fsfreeze", "setpriv"],
+            "a file system that does not answer, a process without rights",
+        )
+    },
+    Tool {
+        needs: &[Need::Test],
+        ..tool("e2fsprogs", &["mkfs.ext4"], "a file system on such a disk")
     },
     Tool {
         needs: &[Need::Test, Need::Vm],

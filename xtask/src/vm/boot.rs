@@ -65,7 +65,7 @@ fn start(kernel: &Path, initramfs: &Path, folder: &Path) -> Result<Ran> {
         fs::write(file, "").with_context(|| file.display().to_string())?;
     }
     let mut qemu = Command::new("qemu-system-x86_64");
-    qemu.args(["-accel", "tcg,thread=multi", "-cpu", "max"])
+    qemu.args(["-accel", "tcg,thread=single", "-cpu", "max"])
         // The agent needs little of it; the verifier of a program that it gives up at its limit
         // needs a gigabyte, and is to say so rather than be short of memory.
         .args(["-smp", "2", "-m", "2048"])

@@ -4,8 +4,8 @@
 //! judged by a later piece is taken out.
 
 /// Headers whose values stay: those that [`crate::http1`] reads, and those that make the framing.
-/// In lower case.
-const KEPT: [&[u8]; 13] = [
+/// In lower case. Those of trace context that may carry more than ids and flags are not among them.
+const KEPT: [&[u8]; 22] = [
     b"host",
     b"user-agent",
     b"content-length",
@@ -15,6 +15,15 @@ const KEPT: [&[u8]; 13] = [
     b"expect",
     b"te",
     b"traceparent",
+    b"b3",
+    b"x-b3-traceid",
+    b"x-b3-spanid",
+    b"x-b3-parentspanid",
+    b"x-b3-sampled",
+    b"x-b3-flags",
+    b"uber-trace-id",
+    b"x-datadog-trace-id",
+    b"x-datadog-parent-id",
     b"forwarded",
     b"x-forwarded-for",
     b"x-forwarded-proto",
@@ -22,7 +31,7 @@ const KEPT: [&[u8]; 13] = [
 ];
 
 /// Longest name of [`KEPT`].
-const NAME_LIMIT: usize = 17;
+const NAME_LIMIT: usize = 19;
 
 /// Where in a head the next byte is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

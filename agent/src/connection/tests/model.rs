@@ -2,7 +2,7 @@
 //! kernel side sends of it, and the exchanges that took place, known without reading a record.
 
 use super::*;
-use crate::exchange::{ErrorType, Method, Protocol, Request};
+use crate::exchange::{ErrorType, Method, Protocol, Request, Trail};
 
 /// One thing that happens on a connection.
 #[derive(Clone, Copy, Debug)]
@@ -161,7 +161,7 @@ impl Model {
             }
         };
         let line = format!("{name} /exchange/{at}?q={at} HTTP/1.1\r\n");
-        let rest = format!("Host: h{at}.example:81\r\n{headers}traceparent: a\r\n\r\n");
+        let rest = format!("Host: h{at}.example:81\r\n{headers}uber-trace-id: a:a:0:1\r\n\r\n");
         let index = u32::try_from(self.sockets[socket].exchanges.len()).unwrap();
         self.truth.push(Truth {
             exchange: Some(Exchange {
@@ -182,7 +182,8 @@ impl Model {
                     user_agent: None,
                     client_address: None,
                     content_length,
-                    context: one_byte_context(b"a"),
+                    context: context_a(),
+                    tracestate: None,
                 },
                 rpc: None,
                 status: None,
@@ -192,6 +193,7 @@ impl Model {
                 end_ns: 0,
                 request_body_bytes: Some(body),
                 response_body_bytes: 0,
+                trail: Trail::default(),
                 tls: None,
             }),
             sent: 0,

@@ -119,7 +119,7 @@ proptest! {
         // The same record may come several times, or never; `finish` checks the account. The same
         // exchange can so begin twice, which the account by thread id cannot hold: count instead.
         let counters = Counters::new();
-        let parser = HeadParser::new(one_byte_context);
+        let parser = HeadParser::new(&Format::ALL);
         let mut connections = Connections::new(2, parser, counters);
         let (mut begun, mut over) = (0, 0);
         let mut sink = |event: Event<'_>| match event {

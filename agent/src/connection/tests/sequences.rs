@@ -1,7 +1,7 @@
 //! Sequences by hand.
 
 use super::*;
-use crate::exchange::{ErrorType, Method, Protocol, Request};
+use crate::exchange::{ErrorType, Method, Protocol, Request, Trail};
 
 fn get(index: u32) -> Vec<u8> {
     format!("GET /r{index}?token=secret HTTP/1.1\r\nHost: shop.example\r\n\r\n").into_bytes()
@@ -32,6 +32,7 @@ fn answered(index: u32, status: u16) -> Exchange {
             client_address: None,
             content_length: None,
             context: None,
+            tracestate: None,
         },
         rpc: None,
         status: Some(status),
@@ -41,6 +42,7 @@ fn answered(index: u32, status: u16) -> Exchange {
         end_ns: 3000 + u64::from(index),
         request_body_bytes: Some(0),
         response_body_bytes: 10 + u64::from(index),
+        trail: Trail::default(),
         tls: None,
     }
 }

@@ -94,6 +94,7 @@ fn cases() -> Vec<Case> {
                     trace_id: 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128.to_be_bytes(),
                     parent_id: 0x00f0_67aa_0ba9_02b7_u64.to_be_bytes(),
                     flags: 0,
+                    deferred: false,
                 }),
                 ..bare(Method::Put, "/v1/kv/a%2Fb")
             },

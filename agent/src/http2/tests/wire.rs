@@ -6,7 +6,7 @@ use hark_common::socket::{RecordHeader, Task};
 use super::super::hpack::tests::random::{Encoder, Form};
 use super::*;
 use crate::connection;
-use crate::otlp::traceparent;
+use crate::context::Format;
 
 pub(super) const END_STREAM: u8 = 1;
 pub(super) const END_HEADERS: u8 = 4;
@@ -86,7 +86,7 @@ impl Wire {
         Self {
             connections: Connections::new(
                 4,
-                HeadParser::new(traceparent::parse),
+                HeadParser::new(&Format::ALL),
                 exchanges.clone(),
                 counters.clone(),
             ),

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use super::config::{Batching, OtlpConfig, Protocol, Retrying};
 use super::{DropReason, Exporter};
 use crate::clock::{Clock, Sample};
-use crate::exchange::{self, Endpoint, Exchange, Method, Request, Role, TraceContext};
+use crate::exchange::{self, Endpoint, Exchange, Method, Request, Role, TraceContext, Trail};
 use crate::identity::{NameSource, Service};
 
 /// Longer than any test takes.
@@ -70,6 +70,7 @@ fn exchange(role: Role) -> Exchange {
             client_address: None,
             content_length: None,
             context: None,
+            tracestate: None,
         },
         rpc: None,
         status: Some(200),
@@ -79,6 +80,7 @@ fn exchange(role: Role) -> Exchange {
         end_ns: 5_500_000_000,
         request_body_bytes: None,
         response_body_bytes: 12,
+        trail: Trail::default(),
         tls: None,
     }
 }
@@ -88,6 +90,7 @@ fn context(flags: u8) -> TraceContext {
         trace_id: [0xa1; 16],
         parent_id: [0xb2; 8],
         flags,
+        deferred: false,
     }
 }
 

@@ -7,7 +7,7 @@ use aya::Pod;
 use aya::maps::{Array, HashMap as BpfMap, MapData, PerCpuArray};
 use hark_common::histogram::Exp2;
 use hark_common::process::{ProcessKey, Task};
-use hark_common::sched::{SchedCounter, SchedTally};
+use hark_common::sched::{SchedCounter, SchedHost, SchedTally};
 
 use super::service_seconds::ServiceSeconds;
 use crate::kernel::object::{Object, ObjectError, refused};
@@ -39,6 +39,15 @@ const WAITS: Family = Family {
     labels: &["service_name", "service_namespace"],
 };
 
+const HOST_INVOLUNTARY: Family = Family {
+    name: "hark_cpu_involuntary_switches",
+    help: "Times that a thread was made to leave a CPU on which it could have gone on, those of the kernel too.",
+    unit: None,
+    kind: Kind::Counter,
+    source: "tp_btf sched_switch, task_struct.nivcsw",
+    labels: &[],
+};
+
 const INVOLUNTARY: Family = Family {
     name: "hark_service_cpu_involuntary_switches",
     help: "Times that a thread of the service was made to leave a CPU on which it could have gone on.",
@@ -59,7 +68,13 @@ const UNACCOUNTED: Family = Family {
 };
 
 /// What this module writes.
-pub(super) const FAMILIES: [&Family; 4] = [&HOST_WAITS, &WAITS, &INVOLUNTARY, &UNACCOUNTED];
+pub(super) const FAMILIES: [&Family; 5] = [
+    &HOST_WAITS,
+    &WAITS,
+    &HOST_INVOLUNTARY,
+    &INVOLUNTARY,
+    &UNACCOUNTED,
+];
 
 /// What is missing, by the label `reason`.
 const REASONS: [(&str, SchedCounter); 3] = [
@@ -88,15 +103,15 @@ impl Tally for Sched {
 
 #[derive(Clone, Copy, Debug, Default)]
 #[repr(transparent)]
-struct Waits(Exp2);
+struct OfHost(SchedHost);
 // SAFETY: as above.
-unsafe impl Pod for Waits {}
+unsafe impl Pod for OfHost {}
 
 /// The scheduler's programs, running, and what they have counted.
 pub(super) struct RunQueue {
     object: Object,
     tallies: ProcessMap<Sched>,
-    host: PerCpuArray<MapData, Waits>,
+    host: PerCpuArray<MapData, OfHost>,
     counters: PerCpuArray<MapData, u64>,
     ledger: Ledger<Sched>,
 }
@@ -116,7 +131,7 @@ impl RunQueue {
             .map_err(|error| refused("sched", "writing a map", &error))?;
         Ok(Self {
             tallies: ProcessMap::new("TALLIES", tallies),
-            host: object.map("HOST_WAITS")?,
+            host: object.map("HOST")?,
             counters: object.map("COUNTERS")?,
             ledger: Ledger::default(),
             object,
@@ -140,15 +155,18 @@ impl RunQueue {
     /// Writes what was posted, and the host's own.
     pub(super) fn write(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
         let per_cpu = self.host.get(&0, 0).map_err(|error| CollectError::Map {
-            map: "HOST_WAITS",
+            map: "HOST",
             detail: error.to_string(),
         })?;
-        let mut sum = Exp2::default();
-        for waits in per_cpu.iter() {
-            histogram::add_since(&mut sum, &waits.0, &Exp2::default());
+        let mut sum = SchedHost::default();
+        for OfHost(of_cpu) in per_cpu.iter() {
+            histogram::add_since(&mut sum.waits, &of_cpu.waits, &Exp2::default());
+            sum.involuntary += of_cpu.involuntary;
         }
         page.family(&HOST_WAITS)?;
-        histogram::write(page, &HOST_WAITS, "", &sum)?;
+        histogram::write(page, &HOST_WAITS, "", &sum.waits)?;
+        page.family(&HOST_INVOLUNTARY)?;
+        page.sample(&HOST_INVOLUNTARY, "", sum.involuntary)?;
         page.family(&WAITS)?;
         for (labels, tally) in self.ledger.services() {
             histogram::write(page, &WAITS, labels, &tally.0.waits)?;

@@ -13,13 +13,11 @@ use hark_common::process::ProcessKey;
 use hark_common::sched::SchedTally;
 use indexmap::IndexMap;
 
+use crate::process_stat::{nanos, ticks};
 use crate::resources::Host;
 use crate::resources::census::{MAX_PROCESSES, Process};
 use crate::resources::group::CollectError;
 use crate::resources::services::{Owner, ServiceLabels};
-
-/// `USER_HZ`, see proc_pid_stat(5).
-const NANOS_PER_TICK: u64 = 10_000_000;
 
 /// A process over all programs that it runs: exec changes its [`ProcessKey`], but not the sums that
 /// `/proc` has of it.
@@ -33,7 +31,7 @@ impl Life {
     const fn of(key: &ProcessKey) -> Self {
         Self {
             pid: key.pid,
-            start_ticks: key.start_boottime_ns / NANOS_PER_TICK,
+            start_ticks: ticks(key.start_boottime_ns),
         }
     }
 }
@@ -70,7 +68,7 @@ impl ServiceSeconds {
     /// Counts from `since` on, in ns since boot.
     pub(super) fn new(since: u64) -> Self {
         Self {
-            since_ticks: since / NANOS_PER_TICK,
+            since_ticks: ticks(since),
             accounts: HashMap::new(),
             tallies: HashMap::new(),
             services: IndexMap::new(),
@@ -109,7 +107,7 @@ impl ServiceSeconds {
         let Some(account) = account(&mut self.accounts, &mut self.refused, life) else {
             return;
         };
-        let now = process.cpu_ticks.saturating_mul(NANOS_PER_TICK);
+        let now = nanos(process.cpu_ticks);
         let posted = account.posted_ns;
         let history = *account.history_ns.get_or_insert_with(|| {
             if life.start_ticks < self.since_ticks {
@@ -131,7 +129,7 @@ impl ServiceSeconds {
         self.accounts.retain(|life, _| {
             tallied.contains(life)
                 || host.census.is_alive(&ProcessKey {
-                    start_boottime_ns: life.start_ticks.saturating_mul(NANOS_PER_TICK),
+                    start_boottime_ns: nanos(life.start_ticks),
                     pid: life.pid,
                     exec_id: 0,
                 })
@@ -187,7 +185,7 @@ fn post(
 mod tests {
     use super::*;
 
-    const TICK: u64 = NANOS_PER_TICK;
+    const TICK: u64 = nanos(1);
     /// The agent came a thousand ticks after boot.
     const SINCE: u64 = 1000;
 

@@ -5,13 +5,12 @@
 //! not process 1, which may only have made it for another (socket activation).
 
 use std::collections::HashMap;
-use std::path::{Path, PathBuf};
-use std::thread;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use indexmap::IndexMap;
 
-use crate::kernel::listeners::{Listener, listeners};
+use crate::kernel::sock_diag::{self, Ask, SockDiagError, TcpSocket};
 use crate::resources::Host;
 use crate::resources::census::Process;
 use crate::resources::group::CollectError;
@@ -21,9 +20,6 @@ use crate::telemetry::page::{Family, Kind, Page};
 
 /// Most listeners that are looked at.
 const MAX_LISTENERS: usize = 8192;
-
-/// Most network namespaces that are looked at.
-const MAX_NAMESPACES: usize = 1024;
 
 /// Time for one look into all namespaces, and for one search for owners.
 const BUDGET: Duration = Duration::from_millis(250);
@@ -83,17 +79,17 @@ const UNKNOWN: Family = Family {
     labels: &[],
 };
 
-const REFUSED: Family = Family {
-    name: "hark_accept_queue_refused_namespaces",
-    help: "Network namespaces whose accept queues are not seen, because the agent may not enter them; it takes CAP_SYS_ADMIN.",
+const UNREAD: Family = Family {
+    name: "hark_accept_queue_namespaces_unread",
+    help: "Network namespaces whose accept queues were not seen, or not all, at this scrape. Entering another namespace needs CAP_SYS_ADMIN; without the kernel's module tcp_diag none is seen.",
     unit: None,
     kind: Kind::Gauge,
-    source: "setns",
+    source: SOURCE,
     labels: &[],
 };
 
 /// What this module writes.
-pub(super) const FAMILIES: &[&Family] = &[&LENGTH, &LIMIT, &FULLEST, &DROPS, &UNKNOWN, &REFUSED];
+pub(super) const FAMILIES: &[&Family] = &[&LENGTH, &LIMIT, &FULLEST, &DROPS, &UNKNOWN, &UNREAD];
 
 /// What is remembered of a listener.
 #[derive(Debug)]
@@ -125,14 +121,27 @@ pub(super) struct Queues {
 }
 
 impl Queues {
-    /// Writes all families.
+    /// Writes all families. What the kernel does not list, or the agent may not enter, is counted
+    /// and no failure: it is no more to be had at the next scrape.
     pub(super) fn write(&mut self, page: &mut Page<'_>, host: &Host) -> Result<(), CollectError> {
         let look = host.census.look();
-        let Looked {
-            found,
-            refused,
-            seen,
-        } = in_all_namespaces(&host.proc_root, &look.processes);
+        let found = sock_diag::everywhere(
+            &host.proc_root,
+            look.processes.iter().map(|process| process.pid),
+            Ask::Listeners,
+            MAX_LISTENERS,
+            Instant::now() + BUDGET,
+        );
+        let unread = found.unread;
+        let seen = match found.why {
+            None | Some(SockDiagError::Missing) => Ok(()),
+            Some(why) => Err(why.into()),
+        };
+        let found: Vec<TcpSocket> = found
+            .sockets
+            .into_iter()
+            .map(|(_, socket)| socket)
+            .collect();
         self.round += 1;
         // A part of the listeners is no reason to forget the others.
         let complete = seen.is_ok();
@@ -145,10 +154,11 @@ impl Queues {
                 continue;
             };
             let queue = queues.of(&labels);
-            queue.length += u64::from(listener.length);
-            queue.limit += u64::from(listener.limit);
+            let (length, limit) = (listener.receive_queue, listener.send_queue);
+            queue.length += u64::from(length);
+            queue.limit += u64::from(limit);
             // It is full with one more than the limit (sk_acceptq_is_full).
-            let full = f64::from(listener.length) / (f64::from(listener.limit) + 1.0);
+            let full = f64::from(length) / (f64::from(limit) + 1.0);
             queue.fullest = queue.fullest.max(full);
         }
         let round = self.round;
@@ -159,8 +169,8 @@ impl Queues {
         }
         self.drops.retain(|labels, _| host.services.has(labels));
         self.write_page(page, &queues, unknown)?;
-        page.family(&REFUSED)?;
-        page.sample(&REFUSED, "", refused)?;
+        page.family(&UNREAD)?;
+        page.sample(&UNREAD, "", unread)?;
         seen
     }
 
@@ -191,17 +201,18 @@ impl Queues {
     }
 
     /// Posts what the listener has turned away since the last look, and says whose it is.
-    fn enter(&mut self, listener: &Listener) -> Option<ServiceLabels> {
+    fn enter(&mut self, listener: &TcpSocket) -> Option<ServiceLabels> {
         let known = self.known.get_mut(&listener.cookie)?;
         let labels = known.owner.labels()?.clone();
-        let new = listener.drops.wrapping_sub(known.drops);
-        known.drops = listener.drops;
+        let drops = listener.drops.unwrap_or(known.drops);
+        let new = drops.wrapping_sub(known.drops);
+        known.drops = drops;
         *self.drops.entry(labels.clone()).or_default() += u64::from(new);
         Some(labels)
     }
 
     /// Looks for the owners of listeners that are new, or whose owner is gone.
-    fn find_owners(&mut self, found: &[Listener], processes: &[Process], proc_root: &Path) {
+    fn find_owners(&mut self, found: &[TcpSocket], processes: &[Process], proc_root: &Path) {
         let alive: HashMap<u32, u64> = processes.iter().map(|p| (p.pid, p.start_ticks)).collect();
         let mut wanted = HashMap::new();
         for listener in found {
@@ -210,7 +221,7 @@ impl Queues {
                 process: None,
                 searches: 0,
                 // What was there at the agent's first look is history.
-                drops: if self.settled { 0 } else { listener.drops },
+                drops: listener.drops.filter(|_| !self.settled).unwrap_or(0),
                 round: 0,
             });
             known.round = self.round;
@@ -247,7 +258,7 @@ impl Queues {
                 }
                 break;
             }
-            for inode in sockets(proc_root, process.pid) {
+            for inode in sock_diag::held_by(proc_root, process.pid) {
                 let Some(known) = wanted
                     .remove(&inode)
                     .and_then(|cookie| self.known.get_mut(&cookie))
@@ -261,118 +272,26 @@ impl Queues {
     }
 }
 
-/// What was seen.
-struct Looked {
-    found: Vec<Listener>,
-    /// Namespaces that may not be entered.
-    refused: u64,
-    /// Whether these are all that may be seen.
-    seen: Result<(), CollectError>,
-}
-
-/// The listeners of each namespace that a process is in.
-fn in_all_namespaces(proc_root: &Path, processes: &[Process]) -> Looked {
-    let mut namespaces: IndexMap<PathBuf, PathBuf> = IndexMap::new();
-    let mut result = Ok(());
-    for process in processes {
-        let file = proc_root.join(process.pid.to_string()).join("ns/net");
-        // The process may have ended since.
-        let Ok(namespace) = std::fs::read_link(&file) else {
-            continue;
-        };
-        if namespaces.len() >= MAX_NAMESPACES && !namespaces.contains_key(&namespace) {
-            result = Err(too_many("network namespaces", MAX_NAMESPACES));
-            break;
-        }
-        namespaces.entry(namespace).or_insert(file);
-    }
-    // A thread of its own, because it moves from one namespace to the next and never comes back.
-    let looked = thread::scope(|scope| {
-        let spawned = thread::Builder::new()
-            .name("hark-listeners".into())
-            .spawn_scoped(scope, || look(namespaces.values()));
-        spawned.map(|thread| {
-            thread
-                .join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
-    });
-    match looked {
-        Ok(looked) => Looked {
-            seen: looked.seen.and(result),
-            ..looked
-        },
-        Err(error) => Looked {
-            found: Vec::new(),
-            refused: 0,
-            seen: Err(error.into()),
-        },
-    }
-}
-
-fn look<'a>(namespaces: impl Iterator<Item = &'a PathBuf>) -> Looked {
-    let mut looked = Looked {
-        found: Vec::new(),
-        refused: 0,
-        seen: Ok(()),
-    };
-    let begun = Instant::now();
-    for namespace in namespaces {
-        if begun.elapsed() > BUDGET {
-            looked.seen = Err(CollectError::TooMany {
-                what: "network namespaces to look at in the time there is",
-                limit: MAX_NAMESPACES,
-            });
-            break;
-        }
-        match listeners(namespace, MAX_LISTENERS, &mut looked.found) {
-            Ok(true) => {}
-            Ok(false) => {
-                looked.seen = Err(too_many("listening sockets", MAX_LISTENERS));
-                break;
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => {
-                looked.refused += 1;
-            }
-            // The last process of the namespace has ended since.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !namespace.exists() => {}
-            Err(source) => {
-                looked.seen = Err(CollectError::Read {
-                    path: format!("the listening sockets of {}", namespace.display()),
-                    source,
-                });
-            }
-        }
-    }
-    looked
-}
-
-const fn too_many(what: &'static str, limit: usize) -> CollectError {
-    CollectError::TooMany { what, limit }
-}
-
-/// Inodes of the sockets that a process has open.
-fn sockets(proc_root: &Path, pid: u32) -> impl Iterator<Item = u32> {
-    let folder = proc_root.join(pid.to_string()).join("fd");
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| {
-        let target = std::fs::read_link(entry.path()).ok()?;
-        let inode = target.to_str()?.strip_prefix("socket:[")?;
-        inode.strip_suffix(']')?.parse().ok()
-    })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::net::Ipv4Addr;
 
-    fn listener(cookie: u64, drops: u32) -> Listener {
-        Listener {
+    use super::*;
+    use crate::kernel::sock_diag::Counters;
+
+    fn listener(cookie: u64, drops: u32) -> TcpSocket {
+        let nowhere = (Ipv4Addr::UNSPECIFIED.into(), 0);
+        TcpSocket {
             cookie,
             inode: 7,
-            length: 0,
-            limit: 1,
-            drops,
+            family: 2,
+            state: 10,
+            local: nowhere,
+            peer: nowhere,
+            receive_queue: 0,
+            send_queue: 1,
+            drops: Some(drops),
+            counters: Counters::default(),
         }
     }
 

@@ -1,17 +1,18 @@
 //! TCP: who opens connections, how they fare, how they end; per service and for the host.
 //!
 //! The kernel side counts at the beginning and the end of a connection and at what goes wrong
-//! between. Only bytes move in between without anybody looking: those of a living connection are
-//! asked for with `sock_diag` at the scrape. A connection that ends between the two looks of one
+//! between. Only bytes move in between without anybody looking: those of a living connection, and how
+//! far away its peer is, are asked for with `sock_diag` at the scrape. A connection that ends between the two looks of one
 //! scrape would be missing from both, never in both, because what is over is read first; so a sum
 //! can lag for one scrape, and is held where it was rather than shown to fall.
 
 mod families;
+mod living;
 mod seed;
 
 use std::collections::HashMap;
 use std::io;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use hark_common::process::{ProcessKey, Task};
 use hark_common::tcp::{Connection, Failure, Figures, Lost, role, state};
@@ -19,12 +20,11 @@ use indexmap::IndexMap;
 
 use self::families::{
     ACCEPTED, CONNECT_DURATION, FAILED, LOST, MISSED, NAMESPACES, OPEN, OPENED, Pair, RECEIVED,
-    RESETS_RECEIVED, RESETS_SENT, RETRANSMITS, RTT_AT_END, SENT, UNBOUND,
+    RESETS_RECEIVED, RESETS_SENT, RETRANSMITS, RTT, SENT, UNBOUND,
 };
+use self::living::RoundTrips;
 use crate::kernel::Hook;
-use crate::kernel::namespaces;
 use crate::kernel::object::Types;
-use crate::kernel::sock_diag::{Ask, tcp_sockets};
 use crate::kernel::tcp::{TallyEntry, TcpPrograms, WANTED, add};
 use crate::resources::group::CollectError;
 use crate::resources::ledger::{Ledger, Tally};
@@ -33,9 +33,6 @@ use crate::resources::{Host, histogram, hooks_of};
 use crate::telemetry::page::Page;
 
 pub use self::families::families;
-
-/// How long living connections may be asked about at a scrape.
-const BUDGET: Duration = Duration::from_millis(400);
 
 /// The label of each [`role`].
 const ROLES: [&str; role::COUNT] = ["client", "server"];
@@ -84,6 +81,7 @@ pub struct Tcp {
     /// The bytes on the last page, by service, and those of the host with no labels.
     shown: HashMap<ServiceLabels, Sides>,
     shown_host: Sides,
+    rtt: RoundTrips,
 }
 
 /// Loads the programs, and introduces what was there before them. Without them there is no TCP part.
@@ -106,6 +104,7 @@ pub fn build(host: &Host, types: &Types) -> (Option<Tcp>, Vec<Hook>) {
             ledger: Ledger::default(),
             shown: HashMap::new(),
             shown_host: Sides::default(),
+            rtt: RoundTrips::default(),
         }
     });
     (tcp, hooks)
@@ -150,11 +149,11 @@ impl Tcp {
         };
         let mut by_service: IndexMap<ServiceLabels, Sides> = IndexMap::new();
         let mut of_host = Sides::default();
-        let mut enter = |connection: &Connection, live: Live| {
+        let mut enter = |connection: &Connection, owner: &Owner, live: Live| {
             let side = usize::from(connection.role) % role::COUNT;
             of_host[side].add(live);
-            if let Owner::Service(labels) = whose(connection) {
-                by_service.entry(labels).or_default()[side].add(live);
+            if let Owner::Service(labels) = owner {
+                by_service.entry(labels.clone()).or_default()[side].add(live);
             }
         };
         let open = |connection: &&Connection| connection.state == state::OPEN;
@@ -163,30 +162,45 @@ impl Tcp {
                 open: 1,
                 ..Live::default()
             };
-            enter(connection, one);
+            enter(connection, &whose(connection), one);
         }
-        let (moved, unread) = moved(host);
-        for (cookie, live) in moved {
-            if let Some(connection) = connections.get(&cookie).filter(open) {
-                let since = Live {
-                    open: 0,
-                    sent: live.sent.saturating_sub(connection.sent_before),
-                    received: live.received.saturating_sub(connection.received_before),
-                };
-                enter(connection, since);
-            }
+        let now = Instant::now();
+        let (living, unread) = living::look(host, now);
+        for (cookie, counters) in &living {
+            let Some(connection) = connections.get(cookie).filter(open) else {
+                continue;
+            };
+            let since = Live {
+                open: 0,
+                sent: counters.sent.saturating_sub(connection.sent_before),
+                received: counters.received.saturating_sub(connection.received_before),
+            };
+            let owner = whose(connection);
+            enter(connection, &owner, since);
+            self.rtt
+                .see(*cookie, connection.role, counters, &owner, now);
         }
+        self.rtt
+            .retain(|cookie| connections.contains_key(cookie), host);
         self.shown.retain(|labels, _| host.services.has(labels));
         let mut rows = Vec::new();
         for (labels, entry) in self.ledger.services() {
             by_service.entry(labels.clone()).or_default();
             rows.push((labels.clone(), entry.0.figures));
         }
+        for labels in self.rtt.services() {
+            by_service.entry(labels.clone()).or_default();
+        }
         for labels in by_service.keys() {
             if !rows.iter().any(|(known, _)| known == labels) {
                 rows.push((labels.clone(), Figures::default()));
             }
         }
+        for (labels, figures) in &mut rows {
+            self.rtt.add_to(Some(labels), figures);
+        }
+        let mut all = all;
+        self.rtt.add_to(None, &mut all);
         let mut services: Vec<Row<'_>> = Vec::new();
         for (labels, figures) in &rows {
             let live = by_service.get(labels).copied().unwrap_or_default();
@@ -249,37 +263,6 @@ fn hold(shown: &mut Sides, over: &Figures, live: Sides) -> Sides {
     *shown
 }
 
-/// What each living connection has moved, by cookie, and how many namespaces were not read.
-fn moved(host: &Host) -> (HashMap<u64, Live>, usize) {
-    let deadline = Instant::now() + BUDGET;
-    let look = host.census.look();
-    let pids = look.processes.iter().map(|process| process.pid);
-    let (namespaces, all) = namespaces::of(&host.proc_root, pids, deadline);
-    let found = namespaces::in_each(&namespaces, deadline, |_| {
-        tcp_sockets(Ask::Connections, deadline)
-    });
-    let mut moved = HashMap::new();
-    let mut unread = usize::from(!all);
-    let Ok(found) = found else {
-        return (moved, namespaces.len());
-    };
-    for found in found {
-        let Ok(Ok(sockets)) = found else {
-            unread += 1;
-            continue;
-        };
-        for socket in sockets {
-            let live = Live {
-                open: 0,
-                sent: socket.counters.sent,
-                received: socket.counters.received,
-            };
-            moved.insert(socket.cookie, live);
-        }
-    }
-    (moved, unread)
-}
-
 /// Labels of a row with one more, which has no character that must be escaped.
 fn with(labels: &str, name: &str, value: &str) -> String {
     let comma = if labels.is_empty() { "" } else { "," };
@@ -333,7 +316,7 @@ fn write_rows(page: &mut Page<'_>, is_service: bool, rows: &[Row<'_>]) -> io::Re
             }
         }
     }
-    let family = RTT_AT_END.of(is_service);
+    let family = RTT.of(is_service);
     page.family(family)?;
     for row in rows {
         for (side, name) in ROLES.iter().enumerate() {

@@ -36,10 +36,7 @@ pub(crate) fn heard_at() -> Option<[&'static str; 2]> {
 /// Tracepoints that this kernel has, and that the agent does not listen at for a reason: the memory
 /// that it needs in the scheduler came with Linux 6.4.
 fn left_alone() -> &'static [&'static str] {
-    let release = crate::machine::release();
-    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse().ok());
-    let version: (u32, u32) = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
-    if version < (6, 4) {
+    if crate::machine::version() < (6, 4) {
         &["sched_switch"]
     } else {
         &[]

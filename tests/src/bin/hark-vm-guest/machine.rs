@@ -57,6 +57,13 @@ pub(crate) fn release() -> String {
     name.release().to_string_lossy().into_owned()
 }
 
+/// Its first two numbers.
+pub(crate) fn version() -> (u32, u32) {
+    let release = release();
+    let mut numbers = release.split(['.', '-']).map_while(|n| n.parse().ok());
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// What the kernel says about itself.
 pub(crate) struct KernelLog(File);
 

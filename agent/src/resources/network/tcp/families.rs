@@ -11,7 +11,7 @@ const CONNECT: &str = "tp_btf inet_sock_set_state, SYN_SENT to ESTABLISHED";
 const RETRANSMIT: &str =
     "tcp_sock.total_retrans at tp_btf tcp_retransmit_skb; tp_btf tcp_retransmit_synack";
 const BYTES: &str = "tcp_sock at the end of a connection; sock_diag TCP_INFO while it lives";
-const RTT: &str = "tcp_sock.srtt_us at the end of a connection";
+const SRTT: &str = "tcp_sock.srtt_us at the end of a connection; sock_diag TCP_INFO while it lives";
 
 /// The same of the host and of each service.
 pub(super) struct Pair {
@@ -153,14 +153,14 @@ pair!(
     "Payload bytes received over TCP, each once and in order."
 );
 pair!(
-    RTT_AT_END,
+    RTT,
     "rtt_seconds",
     Some("seconds"),
     Histogram,
-    RTT,
+    SRTT,
     &["role"],
     SERVICE_ROLE,
-    "The smoothed round-trip time that each TCP connection had when it ended."
+    "The smoothed round-trip time of TCP connections: of each when it ends, and of one that stays open at a scrape, every ten seconds at most, if bytes have moved since."
 );
 
 pub(super) const UNBOUND: Family = Family {
@@ -192,7 +192,7 @@ pub(super) const MISSED: Family = Family {
 
 pub(super) const NAMESPACES: Family = Family {
     name: "hark_tcp_namespaces_unread",
-    help: "Network namespaces whose living connections were not read at this scrape: their bytes are counted when they end. Entering another namespace needs CAP_SYS_ADMIN.",
+    help: "Network namespaces whose living connections were not read, or not all, at this scrape: their bytes are counted when they end. Entering another namespace needs CAP_SYS_ADMIN; without the kernel's module tcp_diag none is read.",
     unit: None,
     kind: Kind::Gauge,
     source: "sock_diag",
@@ -213,7 +213,7 @@ pub fn families() -> Vec<&'static Family> {
         &RESETS_RECEIVED,
         &SENT,
         &RECEIVED,
-        &RTT_AT_END,
+        &RTT,
     ];
     pairs
         .into_iter()

@@ -12,9 +12,9 @@ use hark_common::process::{ProcessKey, Task};
 use hark_common::socket::SocketAddress;
 use hark_common::tcp::{Connection, role, state};
 
-use crate::kernel::namespaces;
-use crate::kernel::sock_diag::{Ask, TcpSocket, tcp_sockets};
+use crate::kernel::sock_diag::{self, Ask, MAX_SOCKETS, SockDiagError, TcpSocket};
 use crate::kernel::tcp::TcpPrograms;
+use crate::process_stat::nanos;
 use crate::resources::Host;
 use crate::resources::census::Process;
 
@@ -26,6 +26,14 @@ const SYN_SENT: u8 = 2;
 
 /// Introduces to the kernel side what it did not see being made.
 pub(super) fn seed(programs: &mut TcpPrograms, host: &Host) {
+    if let Err(why @ SockDiagError::Missing) = sock_diag::probe(Instant::now() + BUDGET) {
+        tracing::warn!(
+            %why,
+            "accept queues, connections from before the agent, and what open connections have moved \
+             so far are not known"
+        );
+        return;
+    }
     let look = host.census.look();
     let listeners = sockets(host, Ask::Listeners);
     let connections = sockets(host, Ask::Connections);
@@ -87,44 +95,25 @@ pub(super) fn seed(programs: &mut TcpPrograms, host: &Host) {
 
 /// The sockets of all namespaces, with the namespace of each.
 fn sockets(host: &Host, ask: Ask) -> Vec<(u32, TcpSocket)> {
-    let deadline = Instant::now() + BUDGET;
     let look = host.census.look();
     let pids = look.processes.iter().map(|process| process.pid);
-    let (namespaces, _) = namespaces::of(&host.proc_root, pids, deadline);
-    let found = namespaces::in_each(&namespaces, deadline, |_| tcp_sockets(ask, deadline));
-    let found = match found {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!(%error, "TCP sockets from before the agent are not known");
-            return Vec::new();
-        }
-    };
-    let mut sockets = Vec::new();
-    let (mut unread, mut why) = (0usize, None);
-    for (namespace, found) in namespaces.iter().zip(found) {
-        let netns = namespace.inode;
-        match found {
-            Ok(Ok(found)) => sockets.extend(found.into_iter().map(|socket| (netns, socket))),
-            Ok(Err(error)) => {
-                unread += 1;
-                why = Some(error.to_string());
-            }
-            Err(error) => {
-                unread += 1;
-                why = Some(error.to_string());
-            }
-        }
-    }
-    // Once for all: there may be hundreds, all for the same reason.
-    if let Some(why) = why {
-        tracing::warn!(
-            namespaces = unread,
-            why,
-            "TCP sockets from before the agent are not known in some network namespaces; entering \
+    let deadline = Instant::now() + BUDGET;
+    let found = sock_diag::everywhere(&host.proc_root, pids, ask, MAX_SOCKETS, deadline);
+    // Once for all namespaces: there may be hundreds, all for the same reason.
+    match found.why {
+        Some(why) => tracing::warn!(
+            namespaces = found.unread,
+            %why,
+            "TCP sockets from before the agent are not all known"
+        ),
+        None if found.forbidden > 0 => tracing::warn!(
+            namespaces = found.forbidden,
+            "TCP sockets from before the agent are not known in other network namespaces: entering \
              one needs CAP_SYS_ADMIN"
-        );
+        ),
+        None => {}
     }
-    sockets
+    found.sockets
 }
 
 /// Who has these sockets, by inode: of several processes the oldest, for children inherit; but one
@@ -142,25 +131,11 @@ fn holders(
         if wanted.is_empty() || Instant::now() >= deadline {
             break;
         }
-        // Gone meanwhile, or not to be looked at.
-        let Ok(entries) = proc_root
-            .join(process.pid.to_string())
-            .join("fd")
-            .read_dir()
-        else {
-            continue;
-        };
-        for entry in entries.flatten() {
+        for inode in sock_diag::held_by(proc_root, process.pid) {
             if Instant::now() >= deadline {
                 break;
             }
-            let inode = std::fs::read_link(entry.path()).ok().and_then(|link| {
-                let name = link.to_str()?.strip_prefix("socket:[")?;
-                name.strip_suffix(']')?.parse::<u32>().ok()
-            });
-            if let Some(inode) = inode
-                && wanted.remove(&inode)
-            {
+            if wanted.remove(&inode) {
                 found.insert(inode, task(process));
             }
         }
@@ -171,7 +146,7 @@ fn holders(
 fn task(process: &Process) -> Task {
     Task {
         process: ProcessKey {
-            start_boottime_ns: process.start_ticks.saturating_mul(10_000_000),
+            start_boottime_ns: nanos(process.start_ticks),
             pid: process.pid,
             exec_id: 0,
         },

@@ -2,9 +2,9 @@
 //!
 //! <https://www.w3.org/TR/trace-context/#traceparent-header>: 55 bytes of lower-case hexadecimal
 //! and dashes, `version-traceid-parentid-flags`. A version later than 00 may append fields after
-//! another dash. What does not fit is no trace context: never a repaired one. (The propagator of
-//! the OpenTelemetry SDK is more lenient and drops the random flag, which is why it is not used.)
+//! another dash.
 
+use super::hex;
 use crate::exchange::TraceContext;
 
 /// Length of the four fields that every version has.
@@ -15,10 +15,9 @@ const LENGTH: usize = 55;
 /// `None` for: a wrong length (exactly 55 bytes in version 00; in later ones, byte 56 must be a
 /// dash if there is one), upper-case or other non-hexadecimal digits, version `ff`, and ids that
 /// are all zero. The flags are kept as they are: bits that version 00 does not define are no error.
-#[must_use]
-pub fn parse(value: &[u8]) -> Option<TraceContext> {
+pub(super) fn parse(value: &[u8]) -> Option<TraceContext> {
     let (fields, rest) = value.split_at_checked(LENGTH)?;
-    let [version] = hex(&fields[..2])?;
+    let [version] = hex::lower(&fields[..2])?;
     match (version, rest) {
         (0xff, _) => return None,
         (_, []) => {}
@@ -29,9 +28,9 @@ pub fn parse(value: &[u8]) -> Option<TraceContext> {
     if fields[2] != b'-' || fields[35] != b'-' || fields[52] != b'-' {
         return None;
     }
-    let trace_id: [u8; 16] = hex(&fields[3..35])?;
-    let parent_id: [u8; 8] = hex(&fields[36..52])?;
-    let [flags] = hex(&fields[53..55])?;
+    let trace_id: [u8; 16] = hex::lower(&fields[3..35])?;
+    let parent_id: [u8; 8] = hex::lower(&fields[36..52])?;
+    let [flags] = hex::lower(&fields[53..55])?;
     if trace_id == [0; 16] || parent_id == [0; 8] {
         return None;
     }
@@ -39,27 +38,8 @@ pub fn parse(value: &[u8]) -> Option<TraceContext> {
         trace_id,
         parent_id,
         flags,
+        deferred: false,
     })
-}
-
-/// Decodes exactly `N` bytes of lower-case hexadecimal.
-fn hex<const N: usize>(digits: &[u8]) -> Option<[u8; N]> {
-    if digits.len() != 2 * N {
-        return None;
-    }
-    let mut bytes = [0; N];
-    for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        *byte = (nibble(pair[0])? << 4) | nibble(pair[1])?;
-    }
-    Some(bytes)
-}
-
-const fn nibble(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -79,6 +59,7 @@ mod tests {
             trace_id: TRACE,
             parent_id: PARENT,
             flags,
+            deferred: false,
         })
     }
 
@@ -236,6 +217,7 @@ mod tests {
                 trace_id: trace.to_be_bytes(),
                 parent_id: parent.to_be_bytes(),
                 flags,
+                deferred: false,
             };
             prop_assert_eq!(parse(written(version, &context).as_bytes()), Some(context));
         }
