@@ -126,6 +126,7 @@ fn run(case: &str, relay: Relay, headers: bool, through: Option<&str>) -> Result
                 workers: 0,
                 unix: None,
                 tcp: Some(asker.tcp()),
+                tls: None,
             }
             .start("links-nginx")?,
         ),
@@ -283,6 +284,7 @@ fn a_proxy_over_a_unix_socket() {
         workers: 0,
         unix: Some(socket.clone()),
         tcp: None,
+        tls: None,
     };
     let proxy = need!(proxy.start("links-nginx"));
     let agent = start(&receiver);
