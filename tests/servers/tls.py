@@ -8,7 +8,6 @@ late CERT KEY                           as serve threads, but loads the TLS libr
 strict CERT KEY                         as serve threads with one connection, under a seccomp
                                         filter that kills it for any call that is not on a list
 """
-import asyncio
 import ctypes
 import socket
 import struct
@@ -75,6 +74,8 @@ def serve_threads(context, listener):
 
 
 def serve_asyncio(context, listener):
+    import asyncio
+
     async def handle(reader, writer):
         peer = writer.get_extra_info("peername")[1]
         try:
@@ -123,6 +124,8 @@ def get_threads(port, connections, count):
 
 
 def get_asyncio(port, connections, count):
+    import asyncio
+
     async def run(connection):
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", port, ssl=client_context(), server_hostname="localhost"

@@ -93,6 +93,7 @@ fn nginx_serves_and_proxies() {
         workers: 2,
         unix: Some(socket),
         tcp: Some(behind_tcp.tcp()),
+        tls: None,
     };
     let nginx = need!(nginx.start("harness-nginx"));
     let requests = [

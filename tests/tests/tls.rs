@@ -88,7 +88,7 @@ fn scheme(span: &Span) -> Value {
 fn on_the_right_socket(serving: &str, getting: &str) {
     need!(agent::root());
     let certificate = need!(Certificate::make());
-    let receiver = Receiver::grpc(Manner::Accepting);
+    let receiver = Receiver::http(Manner::Accepting);
     let endpoint = receiver.endpoint();
     let agent = Agent::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
     let server = need!(serve(&["serve", serving], &certificate));
@@ -136,7 +136,7 @@ fn nginx_and_h2load() {
     need!(agent::root());
     let certificate = need!(Certificate::make());
     let h2load = need!(tools::find("h2load"));
-    let agent = Agent::shared();
+    let agent = Agent::start(&[]);
     let nginx = Nginx {
         workers: 2,
         tls: Some((certificate.certificate.clone(), certificate.key.clone())),
@@ -182,7 +182,7 @@ fn curl(server: &Server, service: &str, path: &str) -> Result<(), Skip> {
 fn short_lives_and_another_library() {
     need!(agent::root());
     let certificate = need!(Certificate::make());
-    let agent = Agent::shared();
+    let agent = Agent::start(&[]);
     let server = need!(serve(&["serve", "threads"], &certificate));
     let service = names::unique("tls-curl");
     for n in 0..20 {
@@ -208,7 +208,7 @@ fn a_confined_process_lives_on() {
         return;
     }
     let certificate = need!(Certificate::make());
-    let agent = Agent::shared();
+    let agent = Agent::start(&[]);
     let mut server = need!(serve(&["strict"], &certificate));
     let (client, _) = need!(get("threads", &server, 1, 200));
     let want = counts(&[("GET", "200", 200)]);

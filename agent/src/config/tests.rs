@@ -193,6 +193,7 @@ limits:
         ("HARK_LOG_LEVEL", "debug"),
         ("HARK_LOG_FORMAT", "json"),
         ("HARK_CAPTURE_UNIX", "false"),
+        ("HARK_CAPTURE_TLS", "false"),
         ("HARK_ROUTES_TEMPLATES", "/orders/{id}, /static/{rest*}"),
         ("HARK_ROUTES_UNMATCHED", "unset"),
         ("HARK_ROUTES_MAX_PER_SERVICE", "7"),

@@ -488,8 +488,8 @@ fn every_field_that_must_be_checked_is() {
 
     let kind = offset_of!(ResponseRecord, header) + offset_of!(RecordHeader, kind);
     assert_eq!(
-        decode(&patched(response(), kind, &8_u32.to_ne_bytes())),
-        Err(DecodeError::Kind(8))
+        decode(&patched(response(), kind, &99_u32.to_ne_bytes())),
+        Err(DecodeError::Kind(99))
     );
     let size = offset_of!(RecordHeader, size);
     assert_eq!(
