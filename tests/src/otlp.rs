@@ -1,4 +1,4 @@
-//! A real OTLP receiver, gRPC and HTTP/protobuf, that keeps the spans it is sent.
+//! A real OTLP receiver, gRPC and HTTP/protobuf, that keeps the spans and log records it is sent.
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -6,6 +6,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
+use opentelemetry_proto::tonic::collector::logs::v1::logs_service_server::{
+    LogsService, LogsServiceServer,
+};
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
 use opentelemetry_proto::tonic::collector::trace::v1::trace_service_server::{
     TraceService, TraceServiceServer,
 };
@@ -102,6 +108,21 @@ impl Span {
     }
 }
 
+/// A log record with its resource, decoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LogRecord {
+    /// Attributes of the resource.
+    pub resource: Attributes,
+    /// 16 bytes.
+    pub trace_id: Vec<u8>,
+    /// 8 bytes.
+    pub span_id: Vec<u8>,
+    /// The body, as text.
+    pub body: String,
+    /// Attributes of the record.
+    pub attributes: Attributes,
+}
+
 fn text<'a>(attributes: &'a Attributes, key: &str) -> &'a str {
     match attributes.get(key) {
         Some(Value::Text(text)) => text,
@@ -113,6 +134,7 @@ fn text<'a>(attributes: &'a Attributes, key: &str) -> &'a str {
 struct Inbox {
     manner: Manner,
     spans: Mutex<Vec<Span>>,
+    records: Mutex<Vec<LogRecord>>,
     requests: Mutex<Vec<ExportTraceServiceRequest>>,
 }
 
@@ -132,6 +154,23 @@ impl Inbox {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .push(request);
+        self.manner
+    }
+}
+
+impl Inbox {
+    /// Log records are taken in the same manner.
+    async fn take_logs(&self, request: ExportLogsServiceRequest) -> Manner {
+        if self.manner == Manner::Silent {
+            std::future::pending::<()>().await;
+        }
+        if self.manner == Manner::Accepting {
+            let records = decode_logs(request);
+            self.records
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend(records);
+        }
         self.manner
     }
 }
@@ -162,6 +201,22 @@ impl TraceService for Grpc {
     }
 }
 
+#[tonic::async_trait]
+impl LogsService for Grpc {
+    async fn export(
+        &self,
+        request: tonic::Request<ExportLogsServiceRequest>,
+    ) -> Result<tonic::Response<ExportLogsServiceResponse>, tonic::Status> {
+        match self.0.take_logs(request.into_inner()).await {
+            Manner::Accepting => Ok(tonic::Response::new(ExportLogsServiceResponse::default())),
+            Manner::Refusing => Err(tonic::Status::invalid_argument("refused for the test")),
+            Manner::Unavailable | Manner::Silent => {
+                Err(tonic::Status::unavailable("unavailable for the test"))
+            }
+        }
+    }
+}
+
 impl Receiver {
     /// Receives over gRPC.
     ///
@@ -170,24 +225,36 @@ impl Receiver {
     #[must_use]
     pub fn grpc(manner: Manner) -> Self {
         Self::start(manner, |inbox, listener| async move {
+            let logs = LogsServiceServer::new(Grpc(Arc::clone(&inbox)))
+                .accept_compressed(CompressionEncoding::Gzip);
             let service =
                 TraceServiceServer::new(Grpc(inbox)).accept_compressed(CompressionEncoding::Gzip);
             let incoming = tonic::transport::server::TcpIncoming::from(listener);
             tonic::transport::Server::builder()
                 .add_service(service)
+                .add_service(logs)
                 .serve_with_incoming(incoming)
                 .await
                 .expect("the receiver serves");
         })
     }
 
-    /// Receives over HTTP/protobuf, at `/v1/traces`.
+    /// Receives over HTTP/protobuf, at `/v1/traces` and `/v1/logs`.
     ///
     /// # Panics
     /// If there is no port.
     #[must_use]
     pub fn http(manner: Manner) -> Self {
         Self::start(manner, |inbox, listener| async move {
+            let of_logs = Arc::clone(&inbox);
+            let post_logs = axum::routing::post(
+                move |headers: HeaderMap, body: axum::body::Bytes| async move {
+                    match posted(&headers, &body) {
+                        Ok(request) => answer(of_logs.take_logs(request).await),
+                        Err(error) => (StatusCode::BAD_REQUEST, HeaderMap::new(), error.into()),
+                    }
+                },
+            );
             let post = axum::routing::post(
                 move |headers: HeaderMap, body: axum::body::Bytes| async move {
                     match posted(&headers, &body) {
@@ -198,6 +265,7 @@ impl Receiver {
             );
             let app = axum::Router::new()
                 .route("/v1/traces", post)
+                .route("/v1/logs", post_logs)
                 .layer(axum::extract::DefaultBodyLimit::max(64 << 20));
             axum::serve(listener, app)
                 .await
@@ -215,6 +283,7 @@ impl Receiver {
         let inbox = Arc::new(Inbox {
             manner,
             spans: Mutex::default(),
+            records: Mutex::default(),
             requests: Mutex::default(),
         });
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -257,6 +326,21 @@ impl Receiver {
             .collect()
     }
 
+    /// The log records of one service so far.
+    #[must_use]
+    pub fn log_records(&self, service: &str) -> Vec<LogRecord> {
+        let records = self
+            .inbox
+            .records
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        records
+            .iter()
+            .filter(|record| text(&record.resource, "service.name") == service)
+            .cloned()
+            .collect()
+    }
+
     /// The export requests so far, whatever became of them.
     #[must_use]
     pub fn requests(&self) -> Vec<ExportTraceServiceRequest> {
@@ -268,7 +352,7 @@ impl Receiver {
     }
 }
 
-fn posted(headers: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest, String> {
+fn posted<T: Message + Default>(headers: &HeaderMap, body: &[u8]) -> Result<T, String> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
     if header("content-type") != Some("application/x-protobuf") {
         return Err(format!("content-type {:?}", header("content-type")));
@@ -283,7 +367,7 @@ fn posted(headers: &HeaderMap, body: &[u8]) -> Result<ExportTraceServiceRequest,
         }
         Some(other) => return Err(format!("content-encoding {other}")),
     };
-    ExportTraceServiceRequest::decode(plain.as_slice()).map_err(|error| error.to_string())
+    T::decode(plain.as_slice()).map_err(|error| error.to_string())
 }
 
 fn answer(manner: Manner) -> (StatusCode, HeaderMap, Vec<u8>) {
@@ -329,6 +413,32 @@ fn decode(request: &ExportTraceServiceRequest) -> Vec<Span> {
         }
     }
     spans
+}
+
+fn decode_logs(request: ExportLogsServiceRequest) -> Vec<LogRecord> {
+    let mut records = Vec::new();
+    for of_resource in request.resource_logs {
+        let resource = of_resource.resource.unwrap_or_default();
+        let resource = attributes(&resource.attributes);
+        for record in of_resource
+            .scope_logs
+            .into_iter()
+            .flat_map(|scope| scope.log_records)
+        {
+            let body = match record.body.and_then(|body| body.value) {
+                Some(any_value::Value::StringValue(text)) => text,
+                other => panic!("the body is not text: {other:?}"),
+            };
+            records.push(LogRecord {
+                resource: resource.clone(),
+                trace_id: record.trace_id,
+                span_id: record.span_id,
+                body,
+                attributes: attributes(&record.attributes),
+            });
+        }
+    }
+    records
 }
 
 fn attributes(pairs: &[KeyValue]) -> Attributes {

@@ -46,6 +46,7 @@ impl Prometheus {
                 folder.path().join("data").display()
             ))
             .arg(format!("--web.listen-address={address}"))
+            .arg("--enable-feature=exemplar-storage")
             .env("OTEL_SERVICE_NAME", names::unique("prometheus"));
         let process = Process::start(command);
         let this = Self {
@@ -88,6 +89,41 @@ impl Prometheus {
                     .map(|(key, value)| (key.clone(), value.as_str().unwrap_or("").to_owned()))
                     .collect();
                 let value = series["value"][1]
+                    .as_str()
+                    .and_then(|value| value.parse().ok());
+                (labels, value.expect("a number"))
+            })
+            .collect()
+    }
+
+    /// The exemplars that it has of the series that `promql` selects: their labels and values.
+    ///
+    /// # Panics
+    /// If Prometheus refuses the query.
+    #[must_use]
+    #[track_caller]
+    pub fn exemplars(&self, promql: &str) -> Vec<(Labels, f64)> {
+        let encoded = utf8_percent_encode(promql, NON_ALPHANUMERIC);
+        let page = http::get(
+            self.address,
+            // From the beginning to some day: the present is in between.
+            &format!("/api/v1/query_exemplars?query={encoded}&start=0&end=4102444800"),
+            "*/*",
+        )
+        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.process.stderr()));
+        let answer: serde_json::Value = serde_json::from_str(&page.body).expect("JSON");
+        assert_eq!(answer["status"], "success", "{promql}: {answer}");
+        let series = answer["data"].as_array().cloned().unwrap_or_default();
+        series
+            .iter()
+            .flat_map(|series| series["exemplars"].as_array().cloned().unwrap_or_default())
+            .map(|exemplar| {
+                let labels = exemplar["labels"].as_object().expect("labels");
+                let labels = labels
+                    .iter()
+                    .map(|(key, value)| (key.clone(), value.as_str().unwrap_or("").to_owned()))
+                    .collect();
+                let value = exemplar["value"]
                     .as_str()
                     .and_then(|value| value.parse().ok());
                 (labels, value.expect("a number"))

@@ -228,6 +228,7 @@ fn nginx_before_python() {
             workers: 2,
             unix: Some(socket.clone()),
             tcp: Some(behind_tcp.tcp()),
+            ..Nginx::default()
         };
         let nginx = need!(nginx.start("counts-proxy"));
         let requests = [

@@ -252,3 +252,30 @@ fn a_collector_that_refuses() {
         );
     }
 }
+
+/// Spans that wait when the agent is told to end are sent, all of them, before it does.
+#[test]
+fn what_waits_is_sent_at_the_end() {
+    need!(agent::root());
+    for (receiver, protocol) in [
+        (Receiver::grpc(Manner::Accepting), "grpc"),
+        (Receiver::http(Manner::Accepting), "http/protobuf"),
+    ] {
+        let server = need!(Server::python("otlp-flush"));
+        let agent = Agent::start(&[
+            (ENDPOINT, &receiver.endpoint()),
+            (PROTOCOL, protocol),
+            // Nothing is sent before its time, and that never comes.
+            ("OTEL_BSP_SCHEDULE_DELAY", "3600000"),
+            ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", "2048"),
+        ]);
+        let sent = load(&server);
+        agent.expect_served(&server.service, &sent.counts());
+        agent.expect_sent(&sent.service, &sent.counts());
+        assert_eq!(receiver.requests().len(), 0);
+        let (status, stderr, _turn) = agent.end(rustix::process::Signal::TERM);
+        assert!(status.success(), "{status}: {stderr}");
+        assert_eq!(receiver.spans(&server.service).len(), 50);
+        assert_eq!(receiver.spans(&sent.service).len(), 50);
+    }
+}

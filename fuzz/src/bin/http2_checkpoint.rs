@@ -10,7 +10,6 @@ use hark::exchange::Endpoint;
 use hark::http1::HeadParser;
 use hark::http2::checkpoint::{CHECKPOINT_LIMIT, Checkpoint};
 use hark::http2::{Connections, Counters, Part, WEIGHT_LIMIT};
-use hark::otlp::traceparent;
 use hark_common::http2::{Http2Direction, Http2Record, flag};
 use hark_common::socket::RecordHeader;
 
@@ -36,7 +35,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     };
     let mut connections = Connections::new(
         4,
-        HeadParser::new(traceparent::parse),
+        HeadParser::new(&hark::context::Format::ALL),
         Exchanges::new(),
         Counters::new(),
     );
