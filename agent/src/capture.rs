@@ -1,6 +1,6 @@
 //! Capture files: the raw records on disk, written by `hark record`, read by `hark replay`.
 //!
-//! # Format, version 3
+//! # Format, version 2
 //!
 //! | bytes | what |
 //! |---|---|
@@ -42,7 +42,7 @@ use crate::record::RECORD_LIMIT;
 pub const MAGIC: [u8; 8] = *b"HARKCAP\n";
 
 /// The version of the format that is written and read.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 2;
 
 /// Longest header, in bytes.
 pub const HEADER_LIMIT: usize = 64 << 10;

@@ -112,11 +112,10 @@ fn every_exchange_is_a_line_and_no_secret_is_in_it() {
     stream.read_to_end(&mut answer).expect("it answers");
     agent.barrier();
     let hostile = wait::until(wait::SETTLE, "the hostile line", || {
-        let found = lines(&path).into_iter().find(|line| {
+        lines(&path).into_iter().find(|line| {
             text(line, "service_name") == server.service
                 && text(line, "url_path").starts_with("/a%0Ab")
-        });
-        found
+        })
     });
     assert_eq!(text(&hostile, "url_path"), "/a%0Ab%FF%FE%01");
     assert!(text(&hostile, "user_agent_original").contains("\"\\\tz"));

@@ -13,7 +13,7 @@
 //! **Format.** Little-endian. `HARKHPCK`, version (u32), boot id (16 bytes), number of connections
 //! (u32), the connections, CRC-32 of all before (u32). A connection: cookie (u64), role (u8: 0 unknown,
 //! 1 server, 2 client), `SETTINGS_MAX_CONCURRENT_STREAMS` (u8 whether, u32), then for each direction:
-//! sequence number (u32), largest table allowed (u32), table ([`Decoder::write`]). The file may
+//! sequence number (u32), largest table allowed (u32), table (`Decoder::write`). The file may
 //! be anybody's work: whatever is wrong with it, it is refused as a whole.
 
 use std::collections::HashMap;

@@ -279,7 +279,7 @@ impl SocketPrograms {
     }
 
     /// Where the kernel side stands in the HTTP/2 connections of these processes' network
-    /// namespaces; see [`positions`].
+    /// namespaces; see `positions`.
     #[must_use]
     pub fn http2_positions(
         &self,

@@ -1,4 +1,4 @@
-//! Records to bytes: the inverse of [`super::decode`], for capture files and tests.
+//! Records to bytes: the inverse of [`super::decode()`], for capture files and tests.
 
 use hark_common::socket::{
     AbortReason, ProcessRecord, RecordHeader, RecordKind, SocketAddress, SocketRole, Task,

@@ -64,6 +64,11 @@ pub(crate) const fn families() -> [&'static Family; 4] {
     [&TOTAL, &FAILED, &SERVER, &CLIENT]
 }
 
+/// One of the counts of an edge.
+type Count = fn(&Counts) -> u64;
+/// One of its histograms.
+type Histograms = fn(&Counts) -> &Durations;
+
 /// The part of the page.
 #[derive(Debug)]
 pub(super) struct Graph(pub(super) Arc<Shared>);
@@ -74,7 +79,7 @@ impl Section for Graph {
         if lines.is_empty() {
             return Ok(());
         }
-        let counters: [(&Family, fn(&Counts) -> u64); 2] = [
+        let counters: [(&Family, Count); 2] = [
             (&TOTAL, |counts| counts.total),
             (&FAILED, |counts| counts.failed),
         ];
@@ -84,7 +89,7 @@ impl Section for Graph {
                 page.sample(family, labels, value(counts))?;
             }
         }
-        let histograms: [(&Family, fn(&Counts) -> &Durations); 2] = [
+        let histograms: [(&Family, Histograms); 2] = [
             (&SERVER, |counts| &counts.server),
             (&CLIENT, |counts| &counts.client),
         ];

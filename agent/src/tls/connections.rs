@@ -1,7 +1,7 @@
 //! Which encrypted connections are read, and through which library: the blind spot, measured.
 //!
 //! The kernel side tells of a connection when it sees that it is TLS, and again when a library hands
-//! over the first clear bytes of it. One that is still dark after [`PATIENCE`] is counted as not
+//! over the first clear bytes of it. One that is still dark after `PATIENCE` is counted as not
 //! read: a request that comes later is heard all the same.
 
 use std::collections::HashMap;

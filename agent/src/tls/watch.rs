@@ -1,7 +1,7 @@
 //! Looks for TLS libraries in processes and has the probes attached, on a thread of its own.
 //!
 //! What is looked at: the libraries in the host's own folders, at start, so that a process of a few
-//! milliseconds is seen too; every process, once at start, and again every [`SWEEP`], because
+//! milliseconds is seen too; every process, once at start, and again every `SWEEP`, because
 //! libraries may be loaded late; and at once each process of which the kernel side says that it
 //! speaks TLS.
 //!

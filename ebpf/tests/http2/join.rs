@@ -117,7 +117,7 @@ fn the_position() {
     let bytes = wire(&request(1));
     let origin = u32::MAX - 50;
     tape.call(RX, &[PREFACE, &bytes[..20]].concat());
-    let at = |tape: &Tape| tape.positions()[0];
+    let at = |tape: &Tape| tape.state.positions[0];
     let moved = (PREFACE.len() + 20) as u32;
     assert_eq!(
         (at(&tape).sequence, at(&tape).settled),
@@ -131,7 +131,7 @@ fn the_position() {
     );
     assert_eq!(at(&tape).seq as usize, tape.records(RX).len());
     assert_eq!(
-        tape.positions()[1],
+        tape.state.positions[1],
         hark_common::http2::Http2Position::default()
     );
     // In the middle of DATA, and of a header block.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::mem::MaybeUninit;
 
 use hark_common::counter::Counter;
-use hark_common::http2::{Http2EndRecord, Http2Position, Http2Record};
+use hark_common::http2::{Http2EndRecord, Http2Record};
 use hark_common::socket::{RecordHeader, RecordKind, Task};
 use hark_ebpf::classify::{self, gap_before, look};
 use hark_ebpf::env::Env;
@@ -294,11 +294,6 @@ impl Tape {
             .filter(|(record, _)| record.direction == direction)
             .cloned()
             .collect()
-    }
-
-    /// What is read of both directions from outside.
-    pub fn positions(&self) -> &[Http2Position; 2] {
-        &self.state.positions
     }
 
     /// What both directions are known by, for messages.

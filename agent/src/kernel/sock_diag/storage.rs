@@ -13,7 +13,7 @@ use super::{Ask, MAX_SOCKETS, SockDiagError};
 /// The beginning of what BPF programs keep with a socket.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
-    /// As [`TcpSocket::cookie`].
+    /// As [`TcpSocket::cookie`](super::TcpSocket::cookie).
     pub cookie: u64,
     /// Its first bytes.
     pub value: Vec<u8>,
