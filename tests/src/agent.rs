@@ -359,6 +359,9 @@ pub fn command(run_dir: &TempDir, address: SocketAddr, environment: &[(&str, &st
         .arg("run")
         .env("HARK_LISTEN", address.to_string())
         .env("HARK_RUN_DIR", run_dir.path())
+        // The kernel detaches probes one by one, which takes seconds at each agent's end. Tests of TLS
+        // ask for them.
+        .env("HARK_CAPTURE_TLS", "false")
         // Ours, not a key of the configuration.
         .env_remove("HARK_BIN");
     // What the developer's shell has must not send the spans of a test anywhere.

@@ -139,8 +139,6 @@ fn a_group_that_is_off_has_neither_series_nor_hooks() {
         "sock_recv_length",
         "inet_sock_set_state",
         "tcp_destroy_sock",
-        "tls_enter",
-        "tls_return",
     ];
     assert_eq!(names, BTreeSet::from(of_sockets));
 }

@@ -15,6 +15,9 @@ use hark_tests::skip::Skip;
 use hark_tests::{names, need, tools, wait};
 use rustix::process::Signal;
 
+/// With the probes, which other tests go without.
+const READ: (&str, &str) = ("HARK_CAPTURE_TLS", "true");
+
 const LIMIT: Duration = Duration::from_secs(120);
 
 fn python() -> Result<Command, Skip> {
@@ -90,7 +93,7 @@ fn on_the_right_socket(serving: &str, getting: &str) {
     let certificate = need!(Certificate::make());
     let receiver = Receiver::http(Manner::Accepting);
     let endpoint = receiver.endpoint();
-    let agent = Agent::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    let agent = Agent::start(&[READ, ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
     let server = need!(serve(&["serve", serving], &certificate));
     let (client, sent) = need!(get(getting, &server, 60, 20));
     let want = counts(&[("GET", "200", 1200)]);
@@ -136,7 +139,7 @@ fn nginx_and_h2load() {
     need!(agent::root());
     let certificate = need!(Certificate::make());
     let h2load = need!(tools::find("h2load"));
-    let agent = Agent::start(&[]);
+    let agent = Agent::start(&[READ]);
     let nginx = Nginx {
         workers: 2,
         tls: Some((certificate.certificate.clone(), certificate.key.clone())),
@@ -182,7 +185,7 @@ fn curl(server: &Server, service: &str, path: &str) -> Result<(), Skip> {
 fn short_lives_and_another_library() {
     need!(agent::root());
     let certificate = need!(Certificate::make());
-    let agent = Agent::start(&[]);
+    let agent = Agent::start(&[READ]);
     let server = need!(serve(&["serve", "threads"], &certificate));
     let service = names::unique("tls-curl");
     for n in 0..20 {
@@ -208,7 +211,7 @@ fn a_confined_process_lives_on() {
         return;
     }
     let certificate = need!(Certificate::make());
-    let agent = Agent::start(&[]);
+    let agent = Agent::start(&[READ]);
     let mut server = need!(serve(&["strict"], &certificate));
     let (client, _) = need!(get("threads", &server, 1, 200));
     let want = counts(&[("GET", "200", 200)]);
@@ -255,7 +258,7 @@ fn libraries_that_are_gone_or_come_late() {
             });
             std::fs::remove_file(&own).expect("our own file");
         }
-        let agent = Agent::start(&[]);
+        let agent = Agent::start(&[READ]);
         if late {
             assert!(!maps().contains("libssl"));
             std::io::Write::write_all(
@@ -293,7 +296,7 @@ fn killed_under_load() {
         ..Nginx::default()
     };
     let server = need!(nginx.start("tls-kill"));
-    let agent = Agent::start(&[]);
+    let agent = Agent::start(&[READ]);
     let mut command = Command::new(&h2load);
     command
         .args(["-n", "20000", "-c", "20", "--h1"])
@@ -301,7 +304,7 @@ fn killed_under_load() {
     let mut load = Process::start(command);
     std::thread::sleep(Duration::from_millis(700));
     let (_, _, turn) = agent.end(Signal::KILL);
-    let agent = Agent::start_in_turn(turn, &[]);
+    let agent = Agent::start_in_turn(turn, &[READ]);
     assert!(load.wait(LIMIT).success());
     let said = load.stdout();
     assert!(said.contains("20000 2xx"), "{said}");

@@ -56,7 +56,8 @@ fn main() -> anyhow::Result<()> {
 fn agent(report: &mut Report) {
     // Twice the patience: the verifier gives up a program only after a million instructions.
     let Some(agent) = report.check_for("starts", || {
-        let agent = Agent::start_within(2 * PATIENCE, Turn::take(), &[]);
+        let agent =
+            Agent::start_within(2 * PATIENCE, Turn::take(), &[("HARK_CAPTURE_TLS", "true")]);
         ("ready".into(), agent)
     }) else {
         return;
