@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use crate::checkpoint;
@@ -90,6 +90,9 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         .enable_all()
         .build()
         .map_err(io("start the runtime"))?;
+    let mut signals = runtime
+        .block_on(async { Signals::catch() })
+        .map_err(io("listen for signals"))?;
     let bound = runtime.block_on(bind(config.listen))?;
     let exporter = otlp
         .map(|otlp| Exporter::start(otlp, runtime.handle()))
@@ -162,38 +165,35 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     tracing::info!(listen = %local, "hark is listening; metrics are at http://{local}/metrics");
 
     let (stop, stopped) = oneshot::channel::<()>();
-    runtime
-        .block_on(async {
-            let serving = tokio::spawn(bound.run(
-                Arc::new(telemetry),
-                Arc::clone(&state) as Arc<dyn Readiness>,
-                async move {
-                    let _ = stopped.await;
-                },
-            ));
-            let result = wait_for_signal().await;
-            // Records first: what was heard before the signal is still reported and exported.
-            state.stop.store(true, Ordering::Release);
-            let joined = tokio::task::spawn_blocking(move || follower.join()).await;
-            if !matches!(joined, Ok(Ok(()))) {
-                tracing::error!("the pipeline's thread ended badly");
+    runtime.block_on(async {
+        let serving = tokio::spawn(bound.run(
+            Arc::new(telemetry),
+            Arc::clone(&state) as Arc<dyn Readiness>,
+            async move {
+                let _ = stopped.await;
+            },
+        ));
+        signals.any().await;
+        // Records first: what was heard before the signal is still reported and exported.
+        state.stop.store(true, Ordering::Release);
+        let joined = tokio::task::spawn_blocking(move || follower.join()).await;
+        if !matches!(joined, Ok(Ok(()))) {
+            tracing::error!("the pipeline's thread ended badly");
+        }
+        // At the same time: together they have no longer than one of them.
+        let written = tokio::task::spawn_blocking(move || {
+            if let Some(lines) = lines {
+                lines.finish(request_log::FLUSH);
             }
-            // At the same time: together they have no longer than one of them.
-            let written = tokio::task::spawn_blocking(move || {
-                if let Some(lines) = lines {
-                    lines.finish(request_log::FLUSH);
-                }
-            });
-            let _ = tokio::join!(
-                shut(exporter.as_ref()),
-                shut(log_exporter.as_ref()),
-                written
-            );
-            drop(stop);
-            let _ = serving.await;
-            result
-        })
-        .map_err(io("listen for signals"))?;
+        });
+        let _ = tokio::join!(
+            shut(exporter.as_ref()),
+            shut(log_exporter.as_ref()),
+            written
+        );
+        drop(stop);
+        let _ = serving.await;
+    });
     drop(watch);
     Ok(())
 }
@@ -215,14 +215,29 @@ async fn shut(exporter: Option<&Exporter>) {
     }
 }
 
-async fn wait_for_signal() -> io::Result<()> {
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+/// The signals that end the agent. They are caught before it says that it is ready, so that one that
+/// comes right then does not end it without a word.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    /// To be called within the runtime.
+    fn catch() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
     }
-    Ok(())
+
+    /// Waits for one of them.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
 }
 
 /// How long an agent that ends may look at how far HTTP/2 connections were followed.

@@ -41,9 +41,16 @@ fn accepts(page: &Page, service: &str) -> (u64, u64) {
 
 #[track_caller]
 fn expect_accepts(agent: &Agent, service: &str, want: (u64, u64)) {
-    wait::expect("accepts seen and not seen", &want, || {
-        accepts(&agent.page(), service)
-    });
+    let got = wait::settle(wait::SETTLE, &want, || accepts(&agent.page(), service));
+    assert_eq!(
+        got,
+        want,
+        "accepts seen and not seen of {service}; the host's and everybody's: {:?} {:?}",
+        agent.page().total("hark_accept_wait_seconds_count", &[]),
+        agent
+            .page()
+            .by(&format!("{WAIT}_count"), "service_name", &[]),
+    );
 }
 
 /// The wait lies between bounds that the server took with its own clock around it.

@@ -139,14 +139,18 @@ impl<T: Tally> Ledger<T> {
             seen: true,
         });
         posted.seen = true;
+        if posted.owner == Owner::Unknown {
+            // What was learned since may name it, and then all that it has had is its service's.
+            posted.owner = host.census.owner(value.task());
+        }
         if let Owner::Service(labels) = &posted.owner {
             let sum = match self.services.get_mut(labels) {
                 Some(sum) => sum,
                 None => self.services.entry(labels.clone()).or_default(),
             };
             sum.add_since(value, &posted.value);
+            posted.value = *value;
         }
-        posted.value = *value;
     }
 
     /// The sums, by service.
