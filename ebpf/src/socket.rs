@@ -9,6 +9,7 @@
 #[cfg(target_arch = "bpf")]
 mod socket {
     use core::ffi::c_void;
+    use core::mem::zeroed;
     use core::ptr::{addr_of, null_mut};
 
     use aya_ebpf::Global;
@@ -32,7 +33,19 @@ mod socket {
     };
     use hark_ebpf::http2::State;
     use hark_ebpf::kernel::{constant, field, probe};
+    use hark_ebpf::offset;
     use hark_ebpf::walk::{STEPS, Step};
+
+    mod address;
+    mod apart;
+    mod buffer;
+    mod end;
+    mod env;
+    mod fexit;
+    mod http1;
+    mod http2;
+    mod process;
+    mod tls;
 
     use address::{OWN_ENDPOINTS, ends, is_own};
     use buffer::{is_our_call, locate, nowhere};
@@ -57,67 +70,8 @@ mod socket {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: Offsets = Offsets {
-        sock_family: 0,
-        sock_daddr: 0,
-        sock_rcv_saddr: 0,
-        sock_dport: 0,
-        sock_num: 0,
-        sock_v6_daddr: 0,
-        sock_v6_rcv_saddr: 0,
-        sock_net: 0,
-        sock_cookie: 0,
-        sock_type: 0,
-        sock_err: 0,
-        sock_shutdown: 0,
-        net_inum: 0,
-        tcp_write_seq: 0,
-        tcp_copied_seq: 0,
-        unix_peer: 0,
-        task_files: 0,
-        task_group_leader: 0,
-        task_start_boottime: 0,
-        task_self_exec_id: 0,
-        task_mm: 0,
-        mm_arg_start: 0,
-        mm_arg_end: 0,
-        mm_env_start: 0,
-        mm_env_end: 0,
-        files_fdt: 0,
-        fdtable_fd: 0,
-        fdtable_max_fds: 0,
-        sock_socket: 0,
-        socket_file: 0,
-        socket_sk: 0,
-        file_private_data: 0,
-        regs_syscall: 0,
-        regs_arg0: 0,
-        regs_arg1: 0,
-        regs_arg2: 0,
-        regs_mode: 0,
-        regs_call: [0; 5],
-        regs_result: 0,
-        machine: 0,
-    };
-    /// A field of [`OFFSETS`]. One at a time: a copy of them all costs more than what is done with it.
-    macro_rules! offset {
-        ($name:ident) => {
-            constant(&OFFSETS.$name)
-        };
-    }
-
-    // Behind the macro, which they use.
-    mod address;
-    mod apart;
-    mod buffer;
-    mod end;
-    mod env;
-    mod fexit;
-    mod http1;
-    mod http2;
-    mod process;
-    mod tls;
-
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: Offsets = unsafe { zeroed() };
     /// The agent's own process id, whose sockets are left out.
     #[unsafe(no_mangle)]
     static OWN_PID: Global<u32> = Global::new(0);
@@ -252,15 +206,6 @@ mod socket {
         on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), RX, slot::RECV);
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]
