@@ -15,7 +15,8 @@ mod kernel {
         DropOffsets, PROTOCOL_SLOTS, PROTOCOLS, REASONS, SLOT_OTHER, SLOT_SUBSYSTEM, SLOTS,
         SUBSYSTEMS,
     };
-    use hark_ebpf::kernel::{add, field};
+    use hark_ebpf::kernel::field;
+    use hark_ebpf::maps::count;
     use hark_ebpf::offset;
 
     const AF_INET: u16 = 2;
@@ -37,16 +38,6 @@ mod kernel {
     /// Times that a socket was refused memory by its protocol's limit, by protocol.
     #[map]
     static MEMORY_LIMIT: PerCpuArray<u64> = PerCpuArray::with_max_entries(PROTOCOL_SLOTS, 0);
-
-    /// Adds one. Atomically: from Linux 7.0 on a program may be interrupted by another task of the
-    /// same CPU, and packets are dropped in interrupts as well.
-    #[inline(always)]
-    fn bump(map: &'static PerCpuArray<u64>, slot: u32) {
-        if let Some(value) = map.get_ptr_mut(slot) {
-            // SAFETY: a slot of the map.
-            unsafe { add(value, 1) }
-        }
-    }
 
     /// The protocol's slot of a socket.
     ///
@@ -80,7 +71,7 @@ mod kernel {
         } else {
             SLOT_OTHER
         };
-        bump(&DROPS, slot);
+        count(&DROPS, slot);
         0
     }
 
@@ -88,7 +79,7 @@ mod kernel {
     #[btf_tracepoint(function = "sock_rcvqueue_full")]
     fn sock_rcvqueue_full(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: the argument is a BTF pointer.
-        bump(&QUEUE_FULL, unsafe { protocol_slot(ctx.arg(0)) });
+        count(&QUEUE_FULL, unsafe { protocol_slot(ctx.arg(0)) });
         0
     }
 
@@ -97,7 +88,7 @@ mod kernel {
     #[btf_tracepoint(function = "udp_fail_queue_rcv_skb")]
     fn udp_fail_queue_rcv_skb(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: the argument is a BTF pointer.
-        bump(&QUEUE_FULL, unsafe { protocol_slot(ctx.arg(1)) });
+        count(&QUEUE_FULL, unsafe { protocol_slot(ctx.arg(1)) });
         0
     }
 
@@ -106,7 +97,7 @@ mod kernel {
     #[btf_tracepoint(function = "sock_exceed_buf_limit")]
     fn sock_exceed_buf_limit(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: the argument is a BTF pointer.
-        bump(&MEMORY_LIMIT, unsafe { protocol_slot(ctx.arg(0)) });
+        count(&MEMORY_LIMIT, unsafe { protocol_slot(ctx.arg(0)) });
         0
     }
 }

@@ -22,5 +22,7 @@ pub mod http2;
 #[cfg(target_arch = "bpf")]
 pub mod kernel;
 #[cfg(target_arch = "bpf")]
+pub mod maps;
+#[cfg(target_arch = "bpf")]
 pub mod task_storage;
 pub mod walk;

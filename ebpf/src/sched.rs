@@ -13,15 +13,14 @@ mod kernel {
     use core::ffi::c_void;
     use core::mem::zeroed;
 
-    use aya_ebpf::bindings::BPF_NOEXIST;
     use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
     use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
-    use hark_common::histogram::BUCKETS;
     use hark_common::process::ProcessKey;
     use hark_common::sched::{SchedCounter, SchedHost, SchedOffsets, SchedTally};
-    use hark_ebpf::histogram::bucket;
+    use hark_ebpf::histogram::{self, bucket, within};
     use hark_ebpf::kernel::{PF_KTHREAD, add, describe, field, process_of};
+    use hark_ebpf::maps::of_process;
     use hark_ebpf::offset;
     use hark_ebpf::task_storage::TaskStorage;
 
@@ -185,45 +184,24 @@ mod kernel {
 
     #[inline(always)]
     fn tally(process: &ProcessKey, prev: *const c_void) -> Option<*mut SchedTally> {
-        if let Some(tally) = TALLIES.get_ptr_mut(process) {
-            return Some(tally);
-        }
-        let fresh = FRESH.get_ptr_mut(0)?;
-        // SAFETY: this CPU's own slot, and nothing comes between; a BTF pointer.
-        unsafe {
-            describe(&mut (*fresh).task, *process, prev, &OFFSETS.process);
-            // Another thread of the process may be first on another CPU.
-            let _ = TALLIES.insert(process, &*fresh, BPF_NOEXIST as u64);
-        }
-        TALLIES.get_ptr_mut(process)
+        of_process(&TALLIES, process, (&FRESH, 0), |fresh| {
+            // SAFETY: this CPU's own slot, and nothing comes between; a BTF pointer.
+            unsafe { describe(&mut (*fresh).task, *process, prev, &OFFSETS.process) }
+        })
     }
 
     #[inline(always)]
     fn enter(tally: *mut SchedTally, run: &Run) {
-        // SAFETY: an entry of the map, which other CPUs only ever add to by atomic operations;
-        // what `within` gives is within the array.
+        // SAFETY: an entry of the map, which other CPUs only ever add to by atomic operations.
         unsafe {
-            if run.waits != 0
-                && let Some(at) = within(run.at)
-            {
-                let buckets = (&raw mut (*tally).waits.buckets).cast::<u64>();
-                add(buckets.add(at), 1);
-                add(&raw mut (*tally).waits.sum_ns, run.wait_ns);
+            if run.waits != 0 {
+                histogram::enter(&raw mut (*tally).waits, run.at, run.wait_ns);
             }
             add(&raw mut (*tally).cpu_ns, run.cpu_ns);
             if run.involuntary != 0 {
                 add(&raw mut (*tally).involuntary, run.involuntary);
             }
         }
-    }
-
-    /// A bucket, with a check that the verifier sees: the compiler knows that there is no need for
-    /// it.
-    #[inline(always)]
-    fn within(at: usize) -> Option<usize> {
-        // SAFETY: a live local.
-        let at = unsafe { (&raw const at).read_volatile() };
-        (at < BUCKETS).then_some(at)
     }
 
     /// `trace_sched_switch(bool preempt, struct task_struct *prev, struct task_struct *next,

@@ -10,15 +10,15 @@
 mod socket {
     use core::ffi::c_void;
     use core::mem::zeroed;
-    use core::ptr::{addr_of, null_mut};
+    use core::ptr::null_mut;
 
     use aya_ebpf::Global;
     use aya_ebpf::bindings::task_struct;
     use aya_ebpf::btf_maps::SkStorage;
     use aya_ebpf::helpers::generated::{
         bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_get_socket_cookie,
-        bpf_ktime_get_ns, bpf_loop, bpf_probe_read_user, bpf_ringbuf_output, bpf_sk_storage_get,
-        bpf_skc_to_tcp_sock, bpf_skc_to_unix_sock, bpf_task_pt_regs,
+        bpf_ktime_get_ns, bpf_loop, bpf_probe_read_user, bpf_ringbuf_output, bpf_skc_to_tcp_sock,
+        bpf_skc_to_unix_sock, bpf_task_pt_regs,
     };
     use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
     use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
@@ -33,6 +33,7 @@ mod socket {
     };
     use hark_ebpf::http2::State;
     use hark_ebpf::kernel::{constant, field, probe};
+    use hark_ebpf::maps::{CREATE, of_socket};
     use hark_ebpf::offset;
     use hark_ebpf::walk::{STEPS, Step};
 
@@ -65,8 +66,6 @@ mod socket {
     const ETIMEDOUT: i32 = 110;
     /// `BPF_RB_FORCE_WAKEUP`.
     const FORCE_WAKEUP: u64 = 2;
-    /// `BPF_SK_STORAGE_GET_F_CREATE`.
-    const CREATE: u64 = 1;
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
@@ -134,19 +133,13 @@ mod socket {
             return;
         }
         let create = if ret > 0 { CREATE } else { 0 };
-        // SAFETY: the socket is a BTF pointer, the map a socket storage with this value type.
-        let state = unsafe {
-            bpf_sk_storage_get(addr_of!(SOCKETS).cast_mut().cast(), sk, null_mut(), create)
-        }
-        .cast::<SocketState>();
-        if state.is_null() {
+        // SAFETY: the socket is a BTF pointer, which the caller holds.
+        let Some(state) = (unsafe { of_socket(&SOCKETS, sk, create) }) else {
             if ret > 0 {
                 bump(Counter::StorageFailed as u32, 1);
             }
             return;
-        }
-        // SAFETY: not null, and freed only with the socket, which the caller holds.
-        let state = unsafe { &mut *state };
+        };
         if ret <= 0 {
             if state.is_http() || state.verdict == verdict::TLS {
                 end::on_nothing(sk, ret, direction, family, state, slot);

@@ -7,6 +7,7 @@ use hark_common::histogram::Exp2;
 use hark_common::process::ProcessOffsets;
 
 use super::btf::{Btf, BtfError};
+use super::counters::Counters;
 use super::object::cgroup::OnCgroup;
 use super::object::{Object, ObjectError, Types, Wanted};
 use super::offsets::{from_btf, process_from_btf};
@@ -100,7 +101,7 @@ pub struct Maps {
     /// All that were accepted, by whomever.
     pub host: Array<MapData, Histogram>,
     /// By [`hark_common::accept::Counter`].
-    pub counters: Array<MapData, u64>,
+    pub counters: Counters,
 }
 
 impl Maps {
@@ -113,7 +114,7 @@ impl Maps {
         Ok(Self {
             processes: object.map("PROCESSES")?,
             host: object.map("HOST")?,
-            counters: object.map("COUNTERS")?,
+            counters: Counters::take(object, "COUNTERS")?,
         })
     }
 }

@@ -62,16 +62,11 @@ pub(super) fn on_nothing(
     if !gone || peer.is_null() {
         return;
     }
-    // SAFETY: as above; the flag asks for no new storage.
-    let other =
-        unsafe { bpf_sk_storage_get(addr_of!(SOCKETS).cast_mut().cast(), peer, null_mut(), 0) }
-            .cast::<SocketState>();
-    if other.is_null() {
+    // SAFETY: as above; the peer is held.
+    let Some(other) = (unsafe { of_socket(&SOCKETS, peer, 0) }) else {
         return;
-    }
+    };
     s.event.socket = probe(peer as u64, offset!(sock_cookie));
-    // SAFETY: not null; the peer is held.
-    let other = unsafe { &mut *other };
     finish(peer, other, s, Some((AbortReason::LocalClosed, 0)));
 }
 
@@ -104,15 +99,10 @@ fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
         }
         create = CREATE;
     }
-    // SAFETY: the socket is a BTF pointer, the map a socket storage with this value type.
-    let state =
-        unsafe { bpf_sk_storage_get(addr_of!(SOCKETS).cast_mut().cast(), sk, null_mut(), create) }
-            .cast::<SocketState>();
-    if state.is_null() {
+    // SAFETY: the socket is a BTF pointer.
+    let Some(state) = (unsafe { of_socket(&SOCKETS, sk, create) }) else {
         return 0;
-    }
-    // SAFETY: not null, and freed only with the socket.
-    let state = unsafe { &mut *state };
+    };
     let Some(s) = SCRATCH.get_ptr_mut(slot::STATE) else {
         return 0;
     };
@@ -153,15 +143,10 @@ fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "tcp_destroy_sock")]
 fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
-    // SAFETY: the socket is a BTF pointer, the map a socket storage with this value type.
-    let state =
-        unsafe { bpf_sk_storage_get(addr_of!(SOCKETS).cast_mut().cast(), sk, null_mut(), 0) }
-            .cast::<SocketState>();
-    if state.is_null() {
+    // SAFETY: the socket is a BTF pointer.
+    let Some(state) = (unsafe { of_socket(&SOCKETS, sk, 0) }) else {
         return 0;
-    }
-    // SAFETY: not null, and freed only with the socket.
-    let state = unsafe { &mut *state };
+    };
     if !state.is_http() && state.verdict != verdict::TLS {
         return 0;
     }

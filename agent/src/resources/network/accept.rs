@@ -6,6 +6,7 @@ use hark_common::process::Task;
 
 use crate::kernel::Hook;
 use crate::kernel::accept::{Entry, Histogram, Maps, ON_CGROUP, WANTED, load};
+use crate::kernel::counters::Counters;
 use crate::kernel::object::{Object, Types};
 use crate::resources::group::CollectError;
 use crate::resources::ledger::{Ledger, ProcessMap, Tally};
@@ -85,7 +86,7 @@ pub(super) struct Accepts {
     _object: Object,
     processes: ProcessMap<Entry>,
     host: Array<MapData, Histogram>,
-    counters: Array<MapData, u64>,
+    counters: Counters,
     ledger: Ledger<Entry>,
 }
 
@@ -124,10 +125,8 @@ impl Accepts {
     pub(super) fn write(&mut self, page: &mut Page<'_>, host: &Host) -> Result<(), CollectError> {
         // What was posted is shown though not all could be read.
         let posted = self.post(host);
-        let all = self.host.get(&0, 0).map_err(|error| CollectError::Map {
-            map: "HOST",
-            detail: error.to_string(),
-        })?;
+        let all = self.host.get(&0, 0);
+        let all = all.map_err(|error| CollectError::of_map("HOST", &error))?;
         page.family(&HOST_WAIT)?;
         histogram::write(page, &HOST_WAIT, "", &all.0)?;
         page.family(&WAIT)?;
@@ -137,7 +136,11 @@ impl Accepts {
             }
         }
         page.family(&HOST_UNKNOWN)?;
-        page.sample(&HOST_UNKNOWN, "", self.counter(Counter::Unseen)?)?;
+        page.sample(
+            &HOST_UNKNOWN,
+            "",
+            self.counters.total(Counter::Unseen as u32)?,
+        )?;
         page.family(&UNKNOWN)?;
         for (labels, sum) in self.ledger.services() {
             page.sample(&UNKNOWN, labels, sum.0.unseen)?;
@@ -147,16 +150,8 @@ impl Accepts {
             ("reason=\"no_memory\"", Counter::StorageFailed),
             ("reason=\"table_full\"", Counter::MapFull),
         ] {
-            page.sample(&LOST, reason, self.counter(counter)?)?;
+            page.sample(&LOST, reason, self.counters.total(counter as u32)?)?;
         }
         posted
-    }
-
-    fn counter(&self, counter: Counter) -> Result<u64, CollectError> {
-        let value = self.counters.get(&(counter as u32), 0);
-        value.map_err(|error| CollectError::Map {
-            map: "COUNTERS",
-            detail: error.to_string(),
-        })
     }
 }
