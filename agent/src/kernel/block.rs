@@ -1,14 +1,15 @@
 //! The block object: loaded, attached, and its maps.
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
+use aya::maps::{HashMap, MapData, MapError};
 use aya::{EbpfLoader, Pod};
 use hark_common::block::{
     BlockOffsets, Counter, DeviceKey, DeviceStats, ErrorKey, ProcessIo, Request,
 };
-use thiserror::Error;
 
 use super::btf::{Btf, BtfError};
+use super::counters::Counters;
 use super::object::{Object, ObjectError, Types, Wanted};
+use crate::resources::group::CollectError;
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_BLOCK_OBJECT"));
@@ -78,16 +79,6 @@ pub fn offsets(btf: &Btf) -> Result<BlockOffsets, BtfError> {
     })
 }
 
-/// Why a map of this object cannot be read.
-#[derive(Debug, Error)]
-#[error("{map}: {source}")]
-pub struct ReadError {
-    /// The map.
-    pub map: &'static str,
-    /// Why.
-    pub source: MapError,
-}
-
 /// Whether this kernel numbers `blk_status_t` as Linux 6.10 and later do. That commit left no trace
 /// in the types, so one is looked for that came with the next release.
 #[must_use]
@@ -123,7 +114,7 @@ pub struct BlockPrograms {
     requests: HashMap<MapData, u64, Raw<Request>>,
     devices: HashMap<MapData, Raw<DeviceKey>, Raw<DeviceStats>>,
     errors: HashMap<MapData, Raw<ErrorKey>, u64>,
-    counters: PerCpuArray<MapData, u64>,
+    counters: Counters,
 }
 
 /// Loads the object and attaches its programs.
@@ -154,7 +145,7 @@ impl BlockPrograms {
             requests: object.map("REQUESTS")?,
             devices: object.map("DEVICES")?,
             errors: object.map("ERRORS")?,
-            counters: object.map("COUNTERS")?,
+            counters: Counters::take(&mut object, "COUNTERS")?,
             object,
         })
     }
@@ -164,7 +155,7 @@ impl BlockPrograms {
     /// # Errors
     ///
     /// Those of reading the map.
-    pub fn devices(&self) -> Result<Vec<(DeviceKey, DeviceStats)>, ReadError> {
+    pub fn devices(&self) -> Result<Vec<(DeviceKey, DeviceStats)>, CollectError> {
         let entries = self.devices.iter();
         let entries = entries.map(|entry| entry.map(|(key, stats)| (key.0, stats.0)));
         all("DEVICES", entries)
@@ -175,7 +166,7 @@ impl BlockPrograms {
     /// # Errors
     ///
     /// Those of reading the map.
-    pub fn errors(&self) -> Result<Vec<(ErrorKey, u64)>, ReadError> {
+    pub fn errors(&self) -> Result<Vec<(ErrorKey, u64)>, CollectError> {
         let entries = self.errors.iter();
         let entries = entries.map(|entry| entry.map(|(key, count)| (key.0, count)));
         all("ERRORS", entries)
@@ -210,29 +201,29 @@ impl BlockPrograms {
     }
 
     /// Value of a counter over all CPUs.
-    #[must_use]
-    pub fn counter(&self, counter: Counter) -> u64 {
-        self.counters
-            .get(&(counter as u32), 0)
-            .map_or(0, |per_cpu| per_cpu.iter().sum())
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn counter(&self, counter: Counter) -> Result<u64, CollectError> {
+        self.counters.total(counter as u32)
     }
 
     /// Events that the kernel did not hand to a program, because the program was running already
     /// on that CPU.
     #[must_use]
-    pub fn recursion_misses(&self) -> u64 {
-        let figures = self.object.figures();
-        figures.iter().map(|(_, f)| f.recursion_misses).sum()
+    pub fn skipped(&self) -> u64 {
+        self.object.skipped()
     }
 }
 
 fn all<T>(
     map: &'static str,
     entries: impl Iterator<Item = Result<T, MapError>>,
-) -> Result<Vec<T>, ReadError> {
+) -> Result<Vec<T>, CollectError> {
     let present = entries.filter(|entry| !matches!(entry, Err(MapError::KeyNotFound)));
     let read: Result<Vec<T>, MapError> = present.collect();
-    read.map_err(|source| ReadError { map, source })
+    read.map_err(|error| CollectError::of_map(map, &error))
 }
 
 #[cfg(test)]

@@ -1,10 +1,11 @@
 //! The memory object: loaded, attached, and its maps.
 
-use aya::maps::{MapData, MapError, PerCpuArray};
+use aya::maps::{MapData, PerCpuArray};
 use aya::{EbpfLoader, Pod};
 use hark_common::memory::{MemoryCounter, MemoryOffsets, MemoryStalls, MemoryTally};
 
 use super::Hook;
+use super::counters::Counters;
 use super::object::{Object, ObjectError, Types, Wanted};
 use crate::resources::group::CollectError;
 use crate::resources::histogram::add_since;
@@ -80,7 +81,7 @@ pub struct MemoryPrograms {
     /// What happened, by process.
     pub processes: ProcessMap<TallyValue>,
     stalls: PerCpuArray<MapData, StallsValue>,
-    counters: PerCpuArray<MapData, u64>,
+    counters: Counters,
 }
 
 impl MemoryPrograms {
@@ -107,7 +108,7 @@ impl MemoryPrograms {
             Self {
                 processes: ProcessMap::new("PROCESSES", object.map("PROCESSES")?),
                 stalls: object.map("STALLS")?,
-                counters: object.map("COUNTERS")?,
+                counters: Counters::take(&mut object, "COUNTERS")?,
                 object,
             },
             hooks,
@@ -122,7 +123,8 @@ impl MemoryPrograms {
     pub fn stalls(&self) -> Result<MemoryStalls, CollectError> {
         let none = MemoryStalls::default();
         let mut sum = none;
-        let per_cpu = self.stalls.get(&0, 0).map_err(|e| unread("STALLS", &e))?;
+        let per_cpu = self.stalls.get(&0, 0);
+        let per_cpu = per_cpu.map_err(|error| CollectError::of_map("STALLS", &error))?;
         for StallsValue(of_cpu) in per_cpu.iter() {
             add_since(&mut sum.direct, &of_cpu.direct, &none.direct);
             add_since(&mut sum.cgroup, &of_cpu.cgroup, &none.cgroup);
@@ -136,23 +138,13 @@ impl MemoryPrograms {
     ///
     /// The map cannot be read.
     pub fn counter(&self, counter: MemoryCounter) -> Result<u64, CollectError> {
-        let per_cpu = self.counters.get(&(counter as u32), 0);
-        let per_cpu = per_cpu.map_err(|e| unread("COUNTERS", &e))?;
-        Ok(per_cpu.iter().sum())
+        self.counters.total(counter as u32)
     }
 
     /// Events that the kernel did not hand to a program, because it was running already on that
     /// CPU.
     #[must_use]
     pub fn skipped(&self) -> u64 {
-        let figures = self.object.figures();
-        figures.iter().map(|(_, f)| f.recursion_misses).sum()
-    }
-}
-
-fn unread(map: &'static str, error: &MapError) -> CollectError {
-    CollectError::Map {
-        map,
-        detail: error.to_string(),
+        self.object.skipped()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aya::maps::{HashMap as BpfMap, MapData, MapError, PerCpuArray};
+use aya::maps::{HashMap as BpfMap, MapData, PerCpuArray};
 use aya::{EbpfLoader, Pod};
 use hark_common::histogram::Exp2;
 use hark_common::process::Task;
@@ -11,6 +11,7 @@ use hark_common::tcp::{Connection, Figures, Lost, Tally, TcpOffsets};
 
 use super::batch;
 use super::btf::{Btf, BtfError};
+use super::counters::Counters;
 use super::info::ProgramFigures;
 use super::object::{Object, ObjectError, Types, Wanted};
 use super::offsets::process_from_btf;
@@ -129,7 +130,7 @@ pub struct TcpPrograms {
     /// The figures of each process.
     pub processes: ProcessMap<TallyEntry>,
     host: PerCpuArray<MapData, FiguresEntry>,
-    counters: PerCpuArray<MapData, u64>,
+    counters: Counters,
 }
 
 impl TcpPrograms {
@@ -150,7 +151,7 @@ impl TcpPrograms {
             listeners: object.map("LISTENERS")?,
             processes: ProcessMap::new("PROCESSES", object.map("PROCESSES")?),
             host: object.map("HOST")?,
-            counters: object.map("COUNTERS")?,
+            counters: Counters::take(&mut object, "COUNTERS")?,
             object,
         })
     }
@@ -177,10 +178,7 @@ impl TcpPrograms {
         let read = batch::each(&self.connections, &mut |cookie, connection| {
             found.insert(cookie, connection.0);
         });
-        read.map_err(|error| CollectError::Map {
-            map: "CONNECTIONS",
-            detail: error.to_string(),
-        })?;
+        read.map_err(|error| CollectError::of_map("CONNECTIONS", &error))?;
         Ok(found)
     }
 
@@ -210,7 +208,8 @@ impl TcpPrograms {
     ///
     /// The map cannot be read.
     pub fn host(&self) -> Result<Figures, CollectError> {
-        let per_cpu = self.host.get(&0, 0).map_err(|e| unreadable("HOST", &e))?;
+        let per_cpu = self.host.get(&0, 0);
+        let per_cpu = per_cpu.map_err(|error| CollectError::of_map("HOST", &error))?;
         let mut sum = Figures::default();
         for of_cpu in per_cpu.iter() {
             add(&mut sum, &of_cpu.0, &Figures::default());
@@ -224,16 +223,7 @@ impl TcpPrograms {
     ///
     /// The map cannot be read.
     pub fn lost(&self, what: Lost) -> Result<u64, CollectError> {
-        let per_cpu = self.counters.get(&(what as u32), 0);
-        let per_cpu = per_cpu.map_err(|e| unreadable("COUNTERS", &e))?;
-        Ok(per_cpu.iter().sum())
-    }
-}
-
-fn unreadable(map: &'static str, error: &MapError) -> CollectError {
-    CollectError::Map {
-        map,
-        detail: error.to_string(),
+        self.counters.total(what as u32)
     }
 }
 

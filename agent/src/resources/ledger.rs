@@ -65,10 +65,7 @@ impl<T: Pod> ProcessMap<T> {
 impl<T: Pod> ByProcess<T> for ProcessMap<T> {
     fn each(&self, see: &mut dyn FnMut(ProcessKey, T)) -> Result<(), CollectError> {
         let read = batch::each(&self.map, &mut |key, value| see(key.0, value));
-        read.map_err(|error| CollectError::Map {
-            map: self.name,
-            detail: error.to_string(),
-        })
+        read.map_err(|error| CollectError::of_map(self.name, &error))
     }
 
     fn remove(&mut self, key: &ProcessKey) -> Option<T> {

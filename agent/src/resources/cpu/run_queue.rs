@@ -1,7 +1,6 @@
 //! How long threads wait for a CPU, from the maps of the scheduler's programs.
 
 use std::cell::RefCell;
-use std::io;
 
 use aya::Pod;
 use aya::maps::{Array, HashMap as BpfMap, MapData, PerCpuArray};
@@ -10,6 +9,7 @@ use hark_common::process::{ProcessKey, Task};
 use hark_common::sched::{SchedCounter, SchedHost, SchedTally};
 
 use super::service_seconds::ServiceSeconds;
+use crate::kernel::counters::Counters;
 use crate::kernel::object::{Object, ObjectError, refused};
 use crate::resources::Host;
 use crate::resources::group::CollectError;
@@ -112,7 +112,7 @@ pub(super) struct RunQueue {
     object: Object,
     tallies: ProcessMap<Sched>,
     host: PerCpuArray<MapData, OfHost>,
-    counters: PerCpuArray<MapData, u64>,
+    counters: Counters,
     ledger: Ledger<Sched>,
 }
 
@@ -132,7 +132,7 @@ impl RunQueue {
         Ok(Self {
             tallies: ProcessMap::new("TALLIES", tallies),
             host: object.map("HOST")?,
-            counters: object.map("COUNTERS")?,
+            counters: Counters::take(&mut object, "COUNTERS")?,
             ledger: Ledger::default(),
             object,
         })
@@ -154,10 +154,8 @@ impl RunQueue {
 
     /// Writes what was posted, and the host's own.
     pub(super) fn write(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
-        let per_cpu = self.host.get(&0, 0).map_err(|error| CollectError::Map {
-            map: "HOST",
-            detail: error.to_string(),
-        })?;
+        let per_cpu = self.host.get(&0, 0);
+        let per_cpu = per_cpu.map_err(|error| CollectError::of_map("HOST", &error))?;
         let mut sum = SchedHost::default();
         for OfHost(of_cpu) in per_cpu.iter() {
             histogram::add_since(&mut sum.waits, &of_cpu.waits, &Exp2::default());
@@ -175,22 +173,17 @@ impl RunQueue {
         for (labels, tally) in self.ledger.services() {
             page.sample(&INVOLUNTARY, labels, tally.0.involuntary)?;
         }
-        self.unaccounted(page)?;
-        Ok(())
+        self.unaccounted(page)
     }
 
-    fn unaccounted(&self, page: &mut Page<'_>) -> io::Result<()> {
+    fn unaccounted(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
         page.family(&UNACCOUNTED)?;
         let mut tell =
             |reason, count: u64| page.sample(&UNACCOUNTED, &format!("reason=\"{reason}\""), count);
         for (reason, counter) in REASONS {
-            let per_cpu = self.counters.get(&(counter as u32), 0);
-            let count = per_cpu.map_or(0, |per_cpu| per_cpu.iter().sum());
-            tell(reason, count)?;
+            tell(reason, self.counters.total(counter as u32)?)?;
         }
-        let figures = self.object.figures();
-        let skipped = figures.iter().map(|(_, figures)| figures.recursion_misses);
-        tell("skipped", skipped.sum())
+        Ok(tell("skipped", self.object.skipped())?)
     }
 }
 
