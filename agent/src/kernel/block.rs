@@ -1,10 +1,8 @@
 //! The block object: loaded, attached, and its maps.
 
+use aya::EbpfLoader;
 use aya::maps::{HashMap, MapData, MapError};
-use aya::{EbpfLoader, Pod};
-use hark_common::block::{
-    BlockOffsets, Counter, DeviceKey, DeviceStats, ErrorKey, ProcessIo, Request,
-};
+use hark_common::block::{BlockOffsets, Counter, DeviceKey, DeviceStats, ErrorKey, Request};
 
 use super::btf::{Btf, BtfError};
 use super::counters::Counters;
@@ -86,34 +84,12 @@ pub fn has_new_status_numbers(btf: &Btf) -> bool {
     btf.has_enum("rqf_flags")
 }
 
-/// A type of the boundary in a map.
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-struct Raw<T>(T);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Raw<BlockOffsets> {}
-// SAFETY: as above.
-unsafe impl Pod for Raw<DeviceKey> {}
-// SAFETY: as above.
-unsafe impl Pod for Raw<DeviceStats> {}
-// SAFETY: as above.
-unsafe impl Pod for Raw<ErrorKey> {}
-// SAFETY: as above.
-unsafe impl Pod for Raw<Request> {}
-
-/// [`ProcessIo`] as the value of a map.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-pub struct Account(pub ProcessIo);
-// SAFETY: as above.
-unsafe impl Pod for Account {}
-
 /// The block programs, running. They are detached when this is dropped, or its process ends.
 pub struct BlockPrograms {
     object: Object,
-    requests: HashMap<MapData, u64, Raw<Request>>,
-    devices: HashMap<MapData, Raw<DeviceKey>, Raw<DeviceStats>>,
-    errors: HashMap<MapData, Raw<ErrorKey>, u64>,
+    requests: HashMap<MapData, u64, Request>,
+    devices: HashMap<MapData, DeviceKey, DeviceStats>,
+    errors: HashMap<MapData, ErrorKey, u64>,
     counters: Counters,
 }
 
@@ -123,7 +99,7 @@ pub struct BlockPrograms {
 ///
 /// This kernel lacks what the object cannot do without, or refuses it.
 pub fn load(types: &Types) -> Result<Object, ObjectError> {
-    let offsets = Raw(offsets(&types.btf)?);
+    let offsets = offsets(&types.btf)?;
     let owner_at_insert = u32::from(types.btf.tracepoint_args(START).is_none());
     let mut loader = EbpfLoader::new();
     loader
@@ -156,9 +132,7 @@ impl BlockPrograms {
     ///
     /// Those of reading the map.
     pub fn devices(&self) -> Result<Vec<(DeviceKey, DeviceStats)>, CollectError> {
-        let entries = self.devices.iter();
-        let entries = entries.map(|entry| entry.map(|(key, stats)| (key.0, stats.0)));
-        all("DEVICES", entries)
+        all("DEVICES", self.devices.iter())
     }
 
     /// Errors so far.
@@ -167,20 +141,18 @@ impl BlockPrograms {
     ///
     /// Those of reading the map.
     pub fn errors(&self) -> Result<Vec<(ErrorKey, u64)>, CollectError> {
-        let entries = self.errors.iter();
-        let entries = entries.map(|entry| entry.map(|(key, count)| (key.0, count)));
-        all("ERRORS", entries)
+        all("ERRORS", self.errors.iter())
     }
 
     /// Forgets a disk.
     pub fn forget(&mut self, device: u32) {
         let keys = self.devices.keys().filter_map(Result::ok);
-        let gone: Vec<_> = keys.filter(|key| key.0.device == device).collect();
+        let gone: Vec<_> = keys.filter(|key| key.device == device).collect();
         for key in gone {
             let _ = self.devices.remove(&key);
         }
         let keys = self.errors.keys().filter_map(Result::ok);
-        let gone: Vec<_> = keys.filter(|key| key.0.device == device).collect();
+        let gone: Vec<_> = keys.filter(|key| key.device == device).collect();
         for key in gone {
             let _ = self.errors.remove(&key);
         }
@@ -191,7 +163,7 @@ impl BlockPrograms {
     pub fn forget_requests(&mut self, before_ns: u64) -> u64 {
         let entries = self.requests.iter().filter_map(Result::ok);
         let old: Vec<u64> = entries
-            .filter(|(_, Raw(request))| request.queued_ns.max(request.issued_ns) < before_ns)
+            .filter(|(_, request)| request.queued_ns.max(request.issued_ns) < before_ns)
             .map(|(address, _)| address)
             .collect();
         let removed = old

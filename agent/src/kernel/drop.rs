@@ -1,6 +1,6 @@
 //! The drop object: loaded, attached, and its maps.
 
-use aya::{EbpfLoader, Pod};
+use aya::EbpfLoader;
 use hark_common::drop::DropOffsets;
 
 use super::btf::{Btf, BtfError};
@@ -42,19 +42,13 @@ pub const WANTED: [Wanted; 4] = [
     },
 ];
 
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Layout(DropOffsets);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Layout {}
-
 /// Loads and attaches the programs.
 ///
 /// # Errors
 ///
 /// The maps cannot be made, or a field is missing.
 pub fn load(types: &Types) -> Result<Object, ObjectError> {
-    let offsets = Layout(offsets(&types.btf)?);
+    let offsets = offsets(&types.btf)?;
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(&types.aya))

@@ -1,7 +1,7 @@
 //! The memory object: loaded, attached, and its maps.
 
+use aya::EbpfLoader;
 use aya::maps::{MapData, PerCpuArray};
-use aya::{EbpfLoader, Pod};
 use hark_common::memory::{MemoryCounter, MemoryOffsets, MemoryStalls, MemoryTally};
 
 use super::Hook;
@@ -56,31 +56,12 @@ pub const WANTED: [Wanted; 5] = [
     },
 ];
 
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Layout(MemoryOffsets);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Layout {}
-
-/// [`MemoryTally`] as the value of a map.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-pub struct TallyValue(pub MemoryTally);
-// SAFETY: as above.
-unsafe impl Pod for TallyValue {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct StallsValue(MemoryStalls);
-// SAFETY: as above.
-unsafe impl Pod for StallsValue {}
-
 /// The memory programs, running. They are detached when this is dropped, or its process ends.
 pub struct MemoryPrograms {
     object: Object,
     /// What happened, by process.
-    pub processes: ProcessMap<TallyValue>,
-    stalls: PerCpuArray<MapData, StallsValue>,
+    pub processes: ProcessMap<MemoryTally>,
+    stalls: PerCpuArray<MapData, MemoryStalls>,
     counters: Counters,
 }
 
@@ -92,9 +73,9 @@ impl MemoryPrograms {
     /// The maps cannot be made, or a field of the kernel's is missing. A program that cannot be
     /// attached is told in the hooks.
     pub fn load(types: &Types) -> Result<(Self, Vec<Hook>), ObjectError> {
-        let offsets = Layout(MemoryOffsets {
+        let offsets = MemoryOffsets {
             process: super::offsets::process_from_btf(&types.btf)?,
-        });
+        };
         let cpus = aya::util::nr_cpus().unwrap_or(1);
         let stalled = u32::try_from(cpus * STALLED_PER_CPU).unwrap_or(u32::MAX);
         let mut loader = EbpfLoader::new();
@@ -125,7 +106,7 @@ impl MemoryPrograms {
         let mut sum = none;
         let per_cpu = self.stalls.get(&0, 0);
         let per_cpu = per_cpu.map_err(|error| CollectError::of_map("STALLS", &error))?;
-        for StallsValue(of_cpu) in per_cpu.iter() {
+        for of_cpu in per_cpu.iter() {
             add_since(&mut sum.direct, &of_cpu.direct, &none.direct);
             add_since(&mut sum.cgroup, &of_cpu.cgroup, &none.cgroup);
         }

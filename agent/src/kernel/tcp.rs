@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
+use aya::EbpfLoader;
 use aya::maps::{HashMap as BpfMap, MapData, PerCpuArray};
-use aya::{EbpfLoader, Pod};
 use hark_common::histogram::Exp2;
 use hark_common::process::Task;
 use hark_common::socket::SocketAddress;
@@ -70,32 +70,6 @@ pub const WANTED: [Wanted; 6] = [
     },
 ];
 
-macro_rules! pods {
-    ($($(#[$doc:meta])* $name:ident($of:ty);)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default)]
-        #[repr(transparent)]
-        pub struct $name(pub $of);
-        // SAFETY: `repr(C)` integers without padding; any bytes are a value.
-        unsafe impl Pod for $name {}
-    )*};
-}
-
-pods! {
-    /// [`Tally`] as the value of a map.
-    TallyEntry(Tally);
-    /// [`Connection`] as the value of a map.
-    ConnectionEntry(Connection);
-    /// [`Figures`] as the value of a map.
-    FiguresEntry(Figures);
-    /// [`Task`] as the value of a map.
-    TaskEntry(Task);
-    /// [`SocketAddress`] as the key of a map.
-    AddressKey(SocketAddress);
-    /// [`TcpOffsets`] as a global.
-    Layout(TcpOffsets);
-}
-
 /// Looks up every field of [`TcpOffsets`]. Fails with the first that this kernel lacks.
 pub fn offsets(btf: &Btf) -> Result<TcpOffsets, BtfError> {
     let common = |field: &str| btf.offset_of("sock", &format!("__sk_common.{field}"));
@@ -125,11 +99,11 @@ pub fn offsets(btf: &Btf) -> Result<TcpOffsets, BtfError> {
 /// The TCP programs, running. They are detached when this is dropped, or its process ends.
 pub struct TcpPrograms {
     object: Object,
-    connections: BpfMap<MapData, u64, ConnectionEntry>,
-    listeners: BpfMap<MapData, AddressKey, TaskEntry>,
+    connections: BpfMap<MapData, u64, Connection>,
+    listeners: BpfMap<MapData, SocketAddress, Task>,
     /// The figures of each process.
-    pub processes: ProcessMap<TallyEntry>,
-    host: PerCpuArray<MapData, FiguresEntry>,
+    pub processes: ProcessMap<Tally>,
+    host: PerCpuArray<MapData, Figures>,
     counters: Counters,
 }
 
@@ -140,7 +114,7 @@ impl TcpPrograms {
     ///
     /// Those of [`Object::load`].
     pub fn load(types: &Types) -> Result<Self, ObjectError> {
-        let layout = Layout(offsets(&types.btf)?);
+        let layout = offsets(&types.btf)?;
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&types.aya))
@@ -176,7 +150,7 @@ impl TcpPrograms {
     pub fn connections(&self) -> Result<HashMap<u64, Connection>, CollectError> {
         let mut found = HashMap::new();
         let read = batch::each(&self.connections, &mut |cookie, connection| {
-            found.insert(cookie, connection.0);
+            found.insert(cookie, connection);
         });
         read.map_err(|error| CollectError::of_map("CONNECTIONS", &error))?;
         Ok(found)
@@ -185,16 +159,12 @@ impl TcpPrograms {
     /// Says whose a listening address is, unless the kernel side knows.
     pub fn seed_listener(&mut self, at: SocketAddress, task: Task) {
         // What is not known has no service; the kernel side counts what comes to it.
-        let _ = self
-            .listeners
-            .insert(AddressKey(at), TaskEntry(task), NOEXIST);
+        let _ = self.listeners.insert(at, task, NOEXIST);
     }
 
     /// Introduces a connection, unless the kernel side knows it; whether it does not.
     pub fn seed_connection(&mut self, cookie: u64, connection: Connection) -> bool {
-        self.connections
-            .insert(cookie, ConnectionEntry(connection), NOEXIST)
-            .is_ok()
+        self.connections.insert(cookie, connection, NOEXIST).is_ok()
     }
 
     /// Takes back a connection that was over before it was introduced.
@@ -212,7 +182,7 @@ impl TcpPrograms {
         let per_cpu = per_cpu.map_err(|error| CollectError::of_map("HOST", &error))?;
         let mut sum = Figures::default();
         for of_cpu in per_cpu.iter() {
-            add(&mut sum, &of_cpu.0, &Figures::default());
+            add(&mut sum, of_cpu, &Figures::default());
         }
         Ok(sum)
     }

@@ -2,7 +2,6 @@
 
 use std::cell::RefCell;
 
-use aya::Pod;
 use aya::maps::{Array, HashMap as BpfMap, MapData, PerCpuArray};
 use hark_common::histogram::Exp2;
 use hark_common::process::{ProcessKey, Task};
@@ -14,7 +13,7 @@ use crate::kernel::object::{Object, ObjectError, refused};
 use crate::resources::Host;
 use crate::resources::group::CollectError;
 use crate::resources::histogram;
-use crate::resources::ledger::{ByProcess, Key, Ledger, ProcessMap, Tally};
+use crate::resources::ledger::{ByProcess, Ledger, ProcessMap, Tally};
 use crate::telemetry::page::{Family, Kind, Page};
 
 const SOURCE: &str = "tp_btf sched_switch, task_struct.sched_info.run_delay";
@@ -83,37 +82,25 @@ const REASONS: [(&str, SchedCounter); 3] = [
     ("merged", SchedCounter::Merged),
 ];
 
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-struct Sched(SchedTally);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Sched {}
-
-impl Tally for Sched {
+impl Tally for SchedTally {
     fn task(&self) -> &Task {
-        &self.0.task
+        &self.task
     }
 
     /// All but the CPU time, which [`ServiceSeconds`] adds up.
     fn add_since(&mut self, now: &Self, earlier: &Self) {
-        histogram::add_since(&mut self.0.waits, &now.0.waits, &earlier.0.waits);
-        self.0.involuntary += now.0.involuntary.saturating_sub(earlier.0.involuntary);
+        histogram::add_since(&mut self.waits, &now.waits, &earlier.waits);
+        self.involuntary += now.involuntary.saturating_sub(earlier.involuntary);
     }
 }
-
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-struct OfHost(SchedHost);
-// SAFETY: as above.
-unsafe impl Pod for OfHost {}
 
 /// The scheduler's programs, running, and what they have counted.
 pub(super) struct RunQueue {
     object: Object,
-    tallies: ProcessMap<Sched>,
-    host: PerCpuArray<MapData, OfHost>,
+    tallies: ProcessMap<SchedTally>,
+    host: PerCpuArray<MapData, SchedHost>,
     counters: Counters,
-    ledger: Ledger<Sched>,
+    ledger: Ledger<SchedTally>,
 }
 
 impl RunQueue {
@@ -124,7 +111,7 @@ impl RunQueue {
     ///
     /// It lacks one, which only a stale build can cause.
     pub(super) fn open(mut object: Object, since: u64) -> Result<Self, ObjectError> {
-        let tallies: BpfMap<MapData, Key, Sched> = object.map("TALLIES")?;
+        let tallies: BpfMap<MapData, ProcessKey, SchedTally> = object.map("TALLIES")?;
         let mut watched_since: Array<MapData, u64> = object.map("WATCHED_SINCE")?;
         watched_since
             .set(0, since, 0)
@@ -157,7 +144,7 @@ impl RunQueue {
         let per_cpu = self.host.get(&0, 0);
         let per_cpu = per_cpu.map_err(|error| CollectError::of_map("HOST", &error))?;
         let mut sum = SchedHost::default();
-        for OfHost(of_cpu) in per_cpu.iter() {
+        for of_cpu in per_cpu.iter() {
             histogram::add_since(&mut sum.waits, &of_cpu.waits, &Exp2::default());
             sum.involuntary += of_cpu.involuntary;
         }
@@ -167,11 +154,11 @@ impl RunQueue {
         page.sample(&HOST_INVOLUNTARY, "", sum.involuntary)?;
         page.family(&WAITS)?;
         for (labels, tally) in self.ledger.services() {
-            histogram::write(page, &WAITS, labels, &tally.0.waits)?;
+            histogram::write(page, &WAITS, labels, &tally.waits)?;
         }
         page.family(&INVOLUNTARY)?;
         for (labels, tally) in self.ledger.services() {
-            page.sample(&INVOLUNTARY, labels, tally.0.involuntary)?;
+            page.sample(&INVOLUNTARY, labels, tally.involuntary)?;
         }
         self.unaccounted(page)
     }
@@ -189,27 +176,27 @@ impl RunQueue {
 
 /// The map of tallies, whose CPU time is looked at as it passes.
 struct Watched<'a> {
-    map: &'a mut ProcessMap<Sched>,
+    map: &'a mut ProcessMap<SchedTally>,
     seconds: RefCell<&'a mut ServiceSeconds>,
     host: &'a Host,
 }
 
 impl Watched<'_> {
-    fn pass(&self, key: ProcessKey, tally: &Sched) {
-        let owner = || self.host.census.owner(&tally.0.task);
-        self.seconds.borrow_mut().tallied(key, &tally.0, owner);
+    fn pass(&self, key: ProcessKey, tally: &SchedTally) {
+        let owner = || self.host.census.owner(&tally.task);
+        self.seconds.borrow_mut().tallied(key, tally, owner);
     }
 }
 
-impl ByProcess<Sched> for Watched<'_> {
-    fn each(&self, see: &mut dyn FnMut(ProcessKey, Sched)) -> Result<(), CollectError> {
+impl ByProcess<SchedTally> for Watched<'_> {
+    fn each(&self, see: &mut dyn FnMut(ProcessKey, SchedTally)) -> Result<(), CollectError> {
         self.map.each(&mut |key, tally| {
             self.pass(key, &tally);
             see(key, tally);
         })
     }
 
-    fn remove(&mut self, key: &ProcessKey) -> Option<Sched> {
+    fn remove(&mut self, key: &ProcessKey) -> Option<SchedTally> {
         let last = self.map.remove(key)?;
         self.pass(*key, &last);
         Some(last)

@@ -2,10 +2,11 @@
 
 use aya::maps::{Array, MapData};
 use hark_common::accept::{Accepted, Counter};
+use hark_common::histogram::Exp2;
 use hark_common::process::Task;
 
 use crate::kernel::Hook;
-use crate::kernel::accept::{Entry, Histogram, Maps, ON_CGROUP, WANTED, load};
+use crate::kernel::accept::{Maps, ON_CGROUP, WANTED, load};
 use crate::kernel::counters::Counters;
 use crate::kernel::object::{Object, Types};
 use crate::resources::group::CollectError;
@@ -64,19 +65,19 @@ const LOST: Family = Family {
 /// What this module writes.
 pub(super) const FAMILIES: &[&Family] = &[&HOST_WAIT, &WAIT, &HOST_UNKNOWN, &UNKNOWN, &LOST];
 
-impl Tally for Entry {
+impl Tally for Accepted {
     fn task(&self) -> &Task {
-        &self.0.task
+        &self.task
     }
 
     fn add_since(&mut self, now: &Self, earlier: &Self) {
-        let Accepted {
+        let Self {
             task: _,
             wait,
             unseen,
-        } = &mut self.0;
-        histogram::add_since(wait, &now.0.wait, &earlier.0.wait);
-        *unseen += now.0.unseen.saturating_sub(earlier.0.unseen);
+        } = self;
+        histogram::add_since(wait, &now.wait, &earlier.wait);
+        *unseen += now.unseen.saturating_sub(earlier.unseen);
     }
 }
 
@@ -84,10 +85,10 @@ impl Tally for Entry {
 pub(super) struct Accepts {
     /// Kept because its programs end with it.
     _object: Object,
-    processes: ProcessMap<Entry>,
-    host: Array<MapData, Histogram>,
+    processes: ProcessMap<Accepted>,
+    host: Array<MapData, Exp2>,
     counters: Counters,
-    ledger: Ledger<Entry>,
+    ledger: Ledger<Accepted>,
 }
 
 /// Attaches what it needs; nothing if that cannot be.
@@ -128,11 +129,11 @@ impl Accepts {
         let all = self.host.get(&0, 0);
         let all = all.map_err(|error| CollectError::of_map("HOST", &error))?;
         page.family(&HOST_WAIT)?;
-        histogram::write(page, &HOST_WAIT, "", &all.0)?;
+        histogram::write(page, &HOST_WAIT, "", &all)?;
         page.family(&WAIT)?;
         for (labels, sum) in self.ledger.services() {
-            if sum.0.wait.buckets.iter().any(|count| *count > 0) {
-                histogram::write(page, &WAIT, labels, &sum.0.wait)?;
+            if sum.wait.buckets.iter().any(|count| *count > 0) {
+                histogram::write(page, &WAIT, labels, &sum.wait)?;
             }
         }
         page.family(&HOST_UNKNOWN)?;
@@ -143,7 +144,7 @@ impl Accepts {
         )?;
         page.family(&UNKNOWN)?;
         for (labels, sum) in self.ledger.services() {
-            page.sample(&UNKNOWN, labels, sum.0.unseen)?;
+            page.sample(&UNKNOWN, labels, sum.unseen)?;
         }
         page.family(&LOST)?;
         for (reason, counter) in [
