@@ -6,7 +6,7 @@
 //! agent makes of them in `agent`. A subsystem has the same name in all three trees.
 
 #![no_std]
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 
 pub mod accept;
 pub mod block;
@@ -16,6 +16,8 @@ pub mod histogram;
 pub mod http2;
 pub mod memory;
 pub mod offsets;
+#[cfg(feature = "agent")]
+mod pod;
 pub mod process;
 pub mod sched;
 pub mod socket;

@@ -10,23 +10,24 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
-    use core::ptr::{addr_of, null_mut};
+    use core::mem::zeroed;
 
     use aya_ebpf::Global;
     use aya_ebpf::btf_maps::SkStorage;
     use aya_ebpf::helpers::generated::{
-        bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_sk_storage_get,
-        bpf_task_pt_regs,
+        bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns, bpf_task_pt_regs,
     };
     use aya_ebpf::macros::{btf_map, btf_tracepoint, cgroup_sock_addr, map};
     use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
     use aya_ebpf::programs::{BtfTracePointContext, SockAddrContext};
     use hark_common::accept::{AcceptOffsets, Accepted, Counter, MAX_PROCESSES};
-    use hark_common::histogram::{BUCKETS, Exp2};
+    use hark_common::histogram::Exp2;
     use hark_common::offsets::MACHINE_AARCH64;
     use hark_common::process::{ProcessKey, ProcessOffsets};
-    use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{add, constant, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::histogram::observe;
+    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::maps::{CREATE, NO_PREALLOC, count, of_process, of_socket};
+    use hark_ebpf::offset;
 
     // include/net/tcp_states.h
     const ESTABLISHED: i32 = 1;
@@ -34,37 +35,17 @@ mod kernel {
     const FIN_WAIT1: i32 = 4;
     const CLOSE: i32 = 7;
     const LAST_ACK: i32 = 9;
-    /// `BPF_SK_STORAGE_GET_F_CREATE`.
-    const CREATE: u64 = 1;
-    /// `BPF_NOEXIST`.
-    const NEW: u64 = 1;
-    /// `BPF_F_NO_PREALLOC`.
-    const NO_PREALLOC: u32 = 1;
     /// What a program must return so that the call goes on.
     const PASS: i32 = 1;
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: AcceptOffsets = AcceptOffsets {
-        sock_socket: 0,
-        task_stack: 0,
-        regs_syscall: 0,
-        machine: 0,
-    };
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: AcceptOffsets = unsafe { zeroed() };
     /// Where this kernel keeps what names a process.
     #[unsafe(no_mangle)]
-    static PROCESS: ProcessOffsets = ProcessOffsets {
-        task_tgid: 0,
-        task_flags: 0,
-        task_comm: 0,
-        task_group_leader: 0,
-        task_start_boottime: 0,
-        task_self_exec_id: 0,
-        task_cgroups: 0,
-        css_set_dfl_cgrp: 0,
-        cgroup_kn: 0,
-        kernfs_node_id: 0,
-    };
+    // SAFETY: integers, for which zero is a value.
+    static PROCESS: ProcessOffsets = unsafe { zeroed() };
     /// The agent's own process id, whose accepts are left out.
     #[unsafe(no_mangle)]
     static OWN_PID: Global<u32> = Global::new(0);
@@ -87,36 +68,10 @@ mod kernel {
     #[map]
     static HOST: Array<Exp2> = Array::with_max_entries(1, 0);
     #[map]
-    static COUNTERS: Array<u64> = Array::with_max_entries(Counter::COUNT, 0);
+    static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
     /// A new entry, made here because it is too large for the stack.
     #[map]
     static FRESH: PerCpuArray<Accepted> = PerCpuArray::with_max_entries(1, 0);
-
-    #[inline(always)]
-    fn bump(counter: Counter) {
-        if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
-            // SAFETY: a slot of the map.
-            unsafe { add(value, 1) }
-        }
-    }
-
-    /// Adds a duration.
-    ///
-    /// # Safety
-    ///
-    /// `to` must be a map's value, or a part of one.
-    #[inline(always)]
-    unsafe fn observe(to: *mut Exp2, ns: u64) {
-        let mut index = bucket(ns);
-        if index >= BUCKETS {
-            index = BUCKETS - 1;
-        }
-        // SAFETY: by the caller; the index is within the array.
-        unsafe {
-            add((&raw mut (*to).buckets).cast::<u64>().add(index), 1);
-            add(&raw mut (*to).sum_ns, ns);
-        }
-    }
 
     /// The entry of the current process; none if it is the kernel's own, or the map is full.
     #[inline(always)]
@@ -128,14 +83,11 @@ mod kernel {
                 return None;
             }
             let key = process_of(task, &PROCESS);
-            if let Some(entry) = PROCESSES.get_ptr_mut(&key) {
-                return Some(entry);
-            }
-            let fresh = FRESH.get_ptr_mut(0)?;
-            describe(&mut (*fresh).task, key, task, &PROCESS);
-            let _ = PROCESSES.insert(&key, &*fresh, NEW);
-            let Some(entry) = PROCESSES.get_ptr_mut(&key) else {
-                bump(Counter::MapFull);
+            let entry = of_process(&PROCESSES, &key, (&FRESH, 0), |fresh| {
+                describe(&mut (*fresh).task, key, task, &PROCESS);
+            });
+            let Some(entry) = entry else {
+                count(&COUNTERS, Counter::MapFull as u32);
                 return None;
             };
             // Another task of this CPU may have come between with its own description.
@@ -151,14 +103,11 @@ mod kernel {
     fn is_getpeername(regs_offset: u64) -> bool {
         // SAFETY: a helper without preconditions.
         let task = unsafe { bpf_get_current_task_btf() } as u64;
-        let stack: u64 = probe(task, constant(&OFFSETS.task_stack));
-        let syscall: u64 = probe(
-            stack.wrapping_add(regs_offset),
-            constant(&OFFSETS.regs_syscall),
-        );
+        let stack: u64 = probe(task, offset!(task_stack));
+        let syscall: u64 = probe(stack.wrapping_add(regs_offset), offset!(regs_syscall));
         // The 64-bit number, then for 32-bit tasks that of the call and that of socketcall, which
         // stand for nothing that has to do with addresses in 64-bit tasks.
-        if constant(&OFFSETS.machine) == MACHINE_AARCH64 {
+        if offset!(machine) == MACHINE_AARCH64 {
             matches!(syscall as u32, 205 | 287)
         } else {
             matches!(syscall as u32, 52 | 368 | 102)
@@ -210,18 +159,6 @@ mod kernel {
         PASS
     }
 
-    /// The socket's storage.
-    ///
-    /// # Safety
-    ///
-    /// `sk` must be a BTF pointer to a socket.
-    #[inline(always)]
-    unsafe fn storage(sk: *mut c_void, flags: u64) -> *mut Waiting {
-        // SAFETY: by the caller; the map is a socket storage with this value type.
-        unsafe { bpf_sk_storage_get(addr_of!(WAITING).cast_mut().cast(), sk, null_mut(), flags) }
-            .cast()
-    }
-
     /// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`,
     /// net/ipv4/af_inet.c, Linux 4.16.
     #[btf_tracepoint(function = "inet_sock_set_state")]
@@ -246,28 +183,27 @@ mod kernel {
     #[inline(always)]
     unsafe fn established(sk: *mut c_void) {
         // SAFETY: by the caller.
-        let socket: u64 = unsafe { field(sk, constant(&OFFSETS.sock_socket)) };
+        let socket: u64 = unsafe { field(sk, offset!(sock_socket)) };
         if socket != 0 {
             // Somebody has it already: opened from both ends at once, or by TCP Fast Open and
             // accepted before the handshake ended. It does not wait.
             return;
         }
         // SAFETY: by the caller.
-        let waiting = unsafe { storage(sk, CREATE) };
-        if waiting.is_null() {
-            bump(Counter::StorageFailed);
+        let Some(waiting) = (unsafe { of_socket(&WAITING, sk, CREATE) }) else {
+            count(&COUNTERS, Counter::StorageFailed as u32);
             return;
-        }
-        // SAFETY: not null, and freed only with the socket; helpers without preconditions. The
-        // pointer goes through memory because the verifier lets nobody calculate with it.
+        };
+        // SAFETY: helpers without preconditions. The pointer goes through memory because
+        // the verifier lets nobody calculate with it.
         unsafe {
             let task = bpf_get_current_task_btf();
             let regs = bpf_task_pt_regs(task) as u64;
-            (&raw mut (*waiting).regs_offset).write_volatile(regs);
-            let regs = (&raw const (*waiting).regs_offset).read_volatile();
-            let stack: u64 = probe(task as u64, constant(&OFFSETS.task_stack));
-            (*waiting).regs_offset = regs.wrapping_sub(stack);
-            (*waiting).since_ns = bpf_ktime_get_ns();
+            (&raw mut waiting.regs_offset).write_volatile(regs);
+            let regs = (&raw const waiting.regs_offset).read_volatile();
+            let stack: u64 = probe(task as u64, offset!(task_stack));
+            waiting.regs_offset = regs.wrapping_sub(stack);
+            waiting.since_ns = bpf_ktime_get_ns();
         }
     }
 
@@ -279,14 +215,11 @@ mod kernel {
     #[inline(always)]
     unsafe fn closed(sk: *mut c_void, new: i32) {
         // SAFETY: by the caller.
-        let waiting = unsafe { storage(sk, 0) };
-        if waiting.is_null() {
+        let Some(waiting) = (unsafe { of_socket(&WAITING, sk, 0) }) else {
             return;
-        }
-        // SAFETY: not null, and freed only with the socket.
-        let waiting = unsafe { &mut *waiting };
+        };
         // SAFETY: by the caller.
-        let socket: u64 = unsafe { field(sk, constant(&OFFSETS.sock_socket)) };
+        let socket: u64 = unsafe { field(sk, offset!(sock_socket)) };
         // Without a socket it is still in the queue: the peer gave up, or the listener did.
         if waiting.since_ns == 0 || socket == 0 {
             return;
@@ -299,21 +232,12 @@ mod kernel {
         if is_owners && (pid_tgid >> 32) as u32 == OWN_PID.load() {
             return;
         }
-        bump(Counter::Unseen);
+        count(&COUNTERS, Counter::Unseen as u32);
         if is_owners && let Some(entry) = current_process() {
             // SAFETY: a value of a map.
             unsafe { add(&raw mut (*entry).unseen, 1) }
         }
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

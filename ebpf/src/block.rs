@@ -8,6 +8,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::Global;
     use aya_ebpf::helpers::generated::{
@@ -20,10 +21,11 @@ mod kernel {
         BlockOffsets, Counter, DeviceKey, DeviceStats, ErrorKey, MAX_DEVICES, MAX_ERRORS,
         MAX_PROCESSES, MAX_REQUESTS, Operation, ProcessIo, Request,
     };
-    use hark_common::histogram::{BUCKETS, Exp2};
-    use hark_common::process::{ProcessKey, ProcessOffsets};
-    use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{add, constant, describe, field, is_kernel_thread, process_of};
+    use hark_common::process::ProcessKey;
+    use hark_ebpf::histogram::observe;
+    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, process_of};
+    use hark_ebpf::maps::{NOEXIST, count};
+    use hark_ebpf::offset;
 
     // include/linux/blk_types.h, enum req_op: those whose numbers have not changed since Linux 5.15.
     const REQ_OP_MASK: u32 = 0xff;
@@ -34,39 +36,13 @@ mod kernel {
     const WRITES: u32 = 1;
     /// `MINORBITS` of include/linux/kdev_t.h.
     const MINOR_BITS: u32 = 20;
-    /// `BPF_ANY` and `BPF_NOEXIST`.
+    /// `BPF_ANY`.
     const ANY: u64 = 0;
-    const NEW: u64 = 1;
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: BlockOffsets = BlockOffsets {
-        process: ProcessOffsets {
-            task_tgid: 0,
-            task_flags: 0,
-            task_comm: 0,
-            task_group_leader: 0,
-            task_start_boottime: 0,
-            task_self_exec_id: 0,
-            task_cgroups: 0,
-            css_set_dfl_cgrp: 0,
-            cgroup_kn: 0,
-            kernfs_node_id: 0,
-        },
-        request_q: 0,
-        request_cmd_flags: 0,
-        request_data_len: 0,
-        queue_disk: 0,
-        disk_major: 0,
-        disk_first_minor: 0,
-        disk_name: 0,
-    };
-    macro_rules! offset {
-        ($name:ident) => {
-            constant(&OFFSETS.$name)
-        };
-    }
-
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: BlockOffsets = unsafe { zeroed() };
     /// This kernel does not tell of a request's start, so whoever inserts it is taken for its owner.
     #[unsafe(no_mangle)]
     static OWNER_AT_INSERT: Global<u32> = Global::new(0);
@@ -87,30 +63,6 @@ mod kernel {
     /// What a new entry of [`DEVICES`] is made from: zero, never written, too large for the stack.
     #[map]
     static FRESH: Array<DeviceStats> = Array::with_max_entries(1, 0);
-
-    #[inline(always)]
-    fn bump(counter: Counter) {
-        if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
-            // SAFETY: a slot of this CPU's own.
-            unsafe { *value = (*value).wrapping_add(1) }
-        }
-    }
-
-    /// # Safety
-    ///
-    /// `to` must be within a map's value.
-    #[inline(always)]
-    unsafe fn observe(to: *mut Exp2, ns: u64) {
-        let mut index = bucket(ns);
-        if index >= BUCKETS {
-            index = BUCKETS - 1;
-        }
-        // SAFETY: by the caller; the index is within the array.
-        unsafe {
-            add((&raw mut (*to).buckets).cast::<u64>().add(index), 1);
-            add(&raw mut (*to).sum_ns, ns);
-        }
-    }
 
     /// A request, as its tracepoints give it.
     #[derive(Clone, Copy)]
@@ -180,9 +132,9 @@ mod kernel {
         if let Some(stats) = DEVICES.get_ptr_mut(&key) {
             return Some(stats);
         }
-        let _ = DEVICES.insert(&key, FRESH.get(0)?, NEW);
+        let _ = DEVICES.insert(&key, FRESH.get(0)?, NOEXIST);
         let Some(stats) = DEVICES.get_ptr_mut(&key) else {
-            bump(Counter::DeviceLimit);
+            count(&COUNTERS, Counter::DeviceLimit as u32);
             return None;
         };
         // Read into the entry: what it is made from is shared with whatever interrupts this.
@@ -210,9 +162,9 @@ mod kernel {
             if PROCESSES.get_ptr_mut(&key).is_none() {
                 let mut account = ProcessIo::default();
                 describe(&mut account.task, key, task, &OFFSETS.process);
-                let _ = PROCESSES.insert(&key, &account, NEW);
+                let _ = PROCESSES.insert(&key, &account, NOEXIST);
                 if PROCESSES.get_ptr_mut(&key).is_none() {
-                    bump(Counter::ProcessLimit);
+                    count(&COUNTERS, Counter::ProcessLimit as u32);
                     return ProcessKey::default();
                 }
             }
@@ -230,12 +182,12 @@ mod kernel {
     #[inline(always)]
     fn follow(request: Traced, entry: &Request) {
         let key = request.key();
-        if REQUESTS.insert(&key, entry, NEW).is_err() && REQUESTS.get_ptr_mut(&key).is_some() {
+        if REQUESTS.insert(&key, entry, NOEXIST).is_err() && REQUESTS.get_ptr_mut(&key).is_some() {
             // The kernel uses the address anew, so the request that had it has ended. On a loaded
             // host with Linux 6.18 that is so for one to four requests in a thousand: neither
             // block_rq_complete nor block_io_done told of their end, though no run of a program was
             // skipped (recursion_misses stayed 0). Starts and issues are always told.
-            bump(Counter::EndUnseen);
+            count(&COUNTERS, Counter::EndUnseen as u32);
             let _ = REQUESTS.insert(&key, entry, ANY);
         }
     }
@@ -354,7 +306,7 @@ mod kernel {
         let Some(entry) = REQUESTS.get_ptr_mut(&key) else {
             // A write with a flush before or after it ends a second time, without bytes.
             if bytes > 0 {
-                bump(Counter::StartUnseen);
+                count(&COUNTERS, Counter::StartUnseen as u32);
                 if status != 0 {
                     failed(disk, request.operation() as u32, status);
                 }
@@ -402,7 +354,7 @@ mod kernel {
             return;
         }
         let Some(account) = PROCESSES.get_ptr_mut(&done.owner) else {
-            bump(Counter::ProcessGone);
+            count(&COUNTERS, Counter::ProcessGone as u32);
             return;
         };
         let mut operation = done.operation as usize;
@@ -434,22 +386,13 @@ mod kernel {
             device: number_of(disk),
             status,
         };
-        let _ = ERRORS.insert(&key, &0, NEW);
+        let _ = ERRORS.insert(&key, &0, NOEXIST);
         match ERRORS.get_ptr_mut(&key) {
             // SAFETY: a map's value.
-            Some(count) => unsafe { add(count, 1) },
-            None => bump(Counter::ErrorLimit),
+            Some(errors) => unsafe { add(errors, 1) },
+            None => count(&COUNTERS, Counter::ErrorLimit as u32),
         }
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

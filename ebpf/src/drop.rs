@@ -6,6 +6,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::macros::{btf_tracepoint, map};
     use aya_ebpf::maps::PerCpuArray;
@@ -14,7 +15,9 @@ mod kernel {
         DropOffsets, PROTOCOL_SLOTS, PROTOCOLS, REASONS, SLOT_OTHER, SLOT_SUBSYSTEM, SLOTS,
         SUBSYSTEMS,
     };
-    use hark_ebpf::kernel::{add, constant, field};
+    use hark_ebpf::kernel::field;
+    use hark_ebpf::maps::count;
+    use hark_ebpf::offset;
 
     const AF_INET: u16 = 2;
     const AF_INET6: u16 = 10;
@@ -23,10 +26,8 @@ mod kernel {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: DropOffsets = DropOffsets {
-        sock_protocol: 0,
-        sock_family: 0,
-    };
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: DropOffsets = unsafe { zeroed() };
 
     /// Packets by reason; see [`hark_common::drop`] for the slots.
     #[map]
@@ -38,16 +39,6 @@ mod kernel {
     #[map]
     static MEMORY_LIMIT: PerCpuArray<u64> = PerCpuArray::with_max_entries(PROTOCOL_SLOTS, 0);
 
-    /// Adds one. Atomically: from Linux 7.0 on a program may be interrupted by another task of the
-    /// same CPU, and packets are dropped in interrupts as well.
-    #[inline(always)]
-    fn bump(map: &'static PerCpuArray<u64>, slot: u32) {
-        if let Some(value) = map.get_ptr_mut(slot) {
-            // SAFETY: a slot of the map.
-            unsafe { add(value, 1) }
-        }
-    }
-
     /// The protocol's slot of a socket.
     ///
     /// # Safety
@@ -57,9 +48,9 @@ mod kernel {
     unsafe fn protocol_slot(sk: *const c_void) -> u32 {
         // SAFETY: by the caller.
         unsafe {
-            match field::<u16>(sk, constant(&OFFSETS.sock_family)) {
+            match field::<u16>(sk, offset!(sock_family)) {
                 AF_INET | AF_INET6 => {
-                    field::<u8>(sk, constant(&OFFSETS.sock_protocol)) as u32 & (PROTOCOLS - 1)
+                    field::<u8>(sk, offset!(sock_protocol)) as u32 & (PROTOCOLS - 1)
                 }
                 _ => PROTOCOLS,
             }
@@ -80,7 +71,7 @@ mod kernel {
         } else {
             SLOT_OTHER
         };
-        bump(&DROPS, slot);
+        count(&DROPS, slot);
         0
     }
 
@@ -88,7 +79,7 @@ mod kernel {
     #[btf_tracepoint(function = "sock_rcvqueue_full")]
     fn sock_rcvqueue_full(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: the argument is a BTF pointer.
-        bump(&QUEUE_FULL, unsafe { protocol_slot(ctx.arg(0)) });
+        count(&QUEUE_FULL, unsafe { protocol_slot(ctx.arg(0)) });
         0
     }
 
@@ -97,7 +88,7 @@ mod kernel {
     #[btf_tracepoint(function = "udp_fail_queue_rcv_skb")]
     fn udp_fail_queue_rcv_skb(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: the argument is a BTF pointer.
-        bump(&QUEUE_FULL, unsafe { protocol_slot(ctx.arg(1)) });
+        count(&QUEUE_FULL, unsafe { protocol_slot(ctx.arg(1)) });
         0
     }
 
@@ -106,18 +97,9 @@ mod kernel {
     #[btf_tracepoint(function = "sock_exceed_buf_limit")]
     fn sock_exceed_buf_limit(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: the argument is a BTF pointer.
-        bump(&MEMORY_LIMIT, unsafe { protocol_slot(ctx.arg(0)) });
+        count(&MEMORY_LIMIT, unsafe { protocol_slot(ctx.arg(0)) });
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -1,6 +1,12 @@
-//! Which bucket of an [`Exp2`](hark_common::histogram::Exp2) a duration belongs in.
+//! Histograms in maps: which bucket of an [`Exp2`](hark_common::histogram::Exp2) a duration belongs
+//! in.
 
 use hark_common::histogram::BUCKETS;
+#[cfg(target_arch = "bpf")]
+use hark_common::histogram::Exp2;
+
+#[cfg(target_arch = "bpf")]
+use crate::kernel::add;
 
 /// The bucket of a duration: the least `k` with `ns` ≤ 2^k µs, or the last.
 #[inline(always)]
@@ -33,6 +39,44 @@ pub fn bucket(ns: u64) -> usize {
         k += 1;
     }
     k
+}
+
+/// A bucket, with a check that the verifier sees: the compiler knows that there is no need for it.
+#[inline(always)]
+#[must_use]
+pub fn within(at: usize) -> Option<usize> {
+    // SAFETY: a live local.
+    let at = unsafe { (&raw const at).read_volatile() };
+    (at < BUCKETS).then_some(at)
+}
+
+/// Adds a duration.
+///
+/// # Safety
+///
+/// `to` must be within a map's value.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub unsafe fn observe(to: *mut Exp2, ns: u64) {
+    // SAFETY: by the caller.
+    unsafe { enter(to, bucket(ns), ns) }
+}
+
+/// Adds a duration whose [`bucket`] is known.
+///
+/// # Safety
+///
+/// As for [`observe`].
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+pub unsafe fn enter(to: *mut Exp2, at: usize, ns: u64) {
+    if let Some(at) = within(at) {
+        // SAFETY: by the caller; the index is within the array.
+        unsafe {
+            add((&raw mut (*to).buckets).cast::<u64>().add(at), 1);
+            add(&raw mut (*to).sum_ns, ns);
+        }
+    }
 }
 
 #[cfg(test)]

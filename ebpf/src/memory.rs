@@ -9,6 +9,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::helpers::generated::{
         bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns,
@@ -16,31 +17,16 @@ mod kernel {
     use aya_ebpf::macros::{btf_tracepoint, map};
     use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
-    use hark_common::histogram::{BUCKETS, Exp2};
     use hark_common::memory::{MemoryCounter, MemoryOffsets, MemoryStalls, MemoryTally};
-    use hark_common::process::{ProcessKey, ProcessOffsets};
-    use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{add, describe, is_kernel_thread, process_of};
+    use hark_common::process::ProcessKey;
+    use hark_ebpf::histogram::observe;
+    use hark_ebpf::kernel::{describe, is_kernel_thread, process_of};
+    use hark_ebpf::maps::{count, of_process};
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: MemoryOffsets = MemoryOffsets {
-        process: ProcessOffsets {
-            task_tgid: 0,
-            task_flags: 0,
-            task_comm: 0,
-            task_group_leader: 0,
-            task_start_boottime: 0,
-            task_self_exec_id: 0,
-            task_cgroups: 0,
-            css_set_dfl_cgrp: 0,
-            cgroup_kn: 0,
-            kernfs_node_id: 0,
-        },
-    };
-
-    /// `BPF_NOEXIST`.
-    const NEW: u64 = 1;
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: MemoryOffsets = unsafe { zeroed() };
 
     // All maps are made in full at once: these programs run when there is no memory to be had.
 
@@ -66,27 +52,6 @@ mod kernel {
     const CGROUP: u32 = 1;
     const VICTIM: u32 = 2;
 
-    #[inline(always)]
-    fn count(counter: MemoryCounter) {
-        if let Some(value) = COUNTERS.get_ptr_mut(counter as u32) {
-            // SAFETY: a slot of a live map.
-            unsafe { add(value, 1) };
-        }
-    }
-
-    #[inline(always)]
-    fn observe(histogram: *mut Exp2, ns: u64) {
-        let k = bucket(ns);
-        if k >= BUCKETS {
-            return;
-        }
-        // SAFETY: by all callers, in a live map value; the index was looked at.
-        unsafe {
-            add((&raw mut (*histogram).buckets).cast::<u64>().add(k), 1);
-            add(&raw mut (*histogram).sum_ns, ns);
-        }
-    }
-
     /// The tally of a task's process; makes one if there is none.
     ///
     /// # Safety
@@ -96,19 +61,12 @@ mod kernel {
     unsafe fn tally(task: *const c_void, slot: u32) -> Option<*mut MemoryTally> {
         // SAFETY: by the caller.
         let key = unsafe { process_of(task, &OFFSETS.process) };
-        if let Some(tally) = PROCESSES.get_ptr_mut(&key) {
-            return Some(tally);
-        }
-        let fresh = FRESH.get_ptr_mut(slot)?;
-        // SAFETY: this CPU's and this program's own slot, all zero but for the task.
-        unsafe {
-            describe(&mut (*fresh).task, key, task, &OFFSETS.process);
-            // It fails if another thread was faster, too.
-            let _ = PROCESSES.insert(&key, &*fresh, NEW);
-        }
-        let tally = PROCESSES.get_ptr_mut(&key);
+        let tally = of_process(&PROCESSES, &key, (&FRESH, slot), |fresh| {
+            // SAFETY: this CPU's and this program's own slot; the task by the caller.
+            unsafe { describe(&mut (*fresh).task, key, task, &OFFSETS.process) }
+        });
         if tally.is_none() {
-            count(MemoryCounter::ProcessesFull);
+            count(&COUNTERS, MemoryCounter::ProcessesFull as u32);
         }
         tally
     }
@@ -118,7 +76,7 @@ mod kernel {
         // SAFETY: helpers without preconditions.
         let (tid, now) = unsafe { (bpf_get_current_pid_tgid() as u32, bpf_ktime_get_ns()) };
         if STALLED.insert(&tid, &now, 0).is_err() {
-            count(MemoryCounter::Unpaired);
+            count(&COUNTERS, MemoryCounter::Unpaired as u32);
         }
     }
 
@@ -128,21 +86,21 @@ mod kernel {
         let (tid, now) = unsafe { (bpf_get_current_pid_tgid() as u32, bpf_ktime_get_ns()) };
         // SAFETY: the value is copied; no other thread has this key.
         let Some(began) = unsafe { STALLED.get(&tid) }.copied() else {
-            count(MemoryCounter::Unpaired);
+            count(&COUNTERS, MemoryCounter::Unpaired as u32);
             return;
         };
         let _ = STALLED.remove(&tid);
         let took = now.saturating_sub(began);
         if let Some(stalls) = STALLS.get_ptr_mut(0) {
             // SAFETY: a slot of a live map.
-            let histogram = unsafe {
-                if slot == DIRECT {
+            unsafe {
+                let histogram = if slot == DIRECT {
                     &raw mut (*stalls).direct
                 } else {
                     &raw mut (*stalls).cgroup
-                }
-            };
-            observe(histogram, took);
+                };
+                observe(histogram, took);
+            }
         }
         // SAFETY: the running task is a BTF pointer; the slot is the caller's.
         unsafe {
@@ -204,15 +162,6 @@ mod kernel {
         }
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

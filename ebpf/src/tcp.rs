@@ -13,6 +13,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::helpers::generated::{
         bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skc_to_tcp_sock,
@@ -20,23 +21,22 @@ mod kernel {
     use aya_ebpf::macros::{btf_tracepoint, map};
     use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
-    use hark_common::histogram::Exp2;
-    use hark_common::process::{ProcessKey, ProcessOffsets, Task};
+    use hark_common::process::{ProcessKey, Task};
     use hark_common::socket::SocketAddress;
     use hark_common::tcp::{
         Connection, Failure, Figures, Lost, MAX_CONNECTIONS, MAX_LISTENERS, MAX_PROCESSES, Side,
         Tally, TcpOffsets, role, state,
     };
-    use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{add, constant, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::histogram::observe;
+    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::maps::{count, of_process};
+    use hark_ebpf::offset;
 
     const AF_INET: u16 = 2;
     const IPPROTO_TCP: u16 = 6;
     const SHUTDOWN_BOTH: u8 = 3;
     /// `SOCK_DONE` of `enum sock_flags`: the peer's FIN has been received.
     const SOCK_DONE: u64 = 1 << 1;
-    /// `BPF_NOEXIST`.
-    const NOEXIST: u64 = 1;
     /// `include/net/tcp_states.h`.
     const ESTABLISHED: i32 = 1;
     const SYN_SENT: i32 = 2;
@@ -46,42 +46,8 @@ mod kernel {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: TcpOffsets = TcpOffsets {
-        process: ProcessOffsets {
-            task_tgid: 0,
-            task_flags: 0,
-            task_comm: 0,
-            task_group_leader: 0,
-            task_start_boottime: 0,
-            task_self_exec_id: 0,
-            task_cgroups: 0,
-            css_set_dfl_cgrp: 0,
-            cgroup_kn: 0,
-            kernfs_node_id: 0,
-        },
-        sock_family: 0,
-        sock_rcv_saddr: 0,
-        sock_num: 0,
-        sock_v6_rcv_saddr: 0,
-        sock_net: 0,
-        sock_cookie: 0,
-        sock_flags: 0,
-        sock_protocol: 0,
-        sock_err: 0,
-        sock_shutdown: 0,
-        net_inum: 0,
-        tcp_total_retrans: 0,
-        tcp_bytes_sent: 0,
-        tcp_bytes_retrans: 0,
-        tcp_bytes_received: 0,
-        tcp_srtt_us: 0,
-    };
-    macro_rules! offset {
-        ($name:ident) => {
-            constant(&OFFSETS.$name)
-        };
-    }
-
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: TcpOffsets = unsafe { zeroed() };
     #[map]
     static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(MAX_CONNECTIONS, 0);
     /// Whoever called `listen` for an address last. Nothing is removed: a connection can only come to
@@ -95,79 +61,52 @@ mod kernel {
     static HOST: PerCpuArray<Figures> = PerCpuArray::with_max_entries(1, 0);
     #[map]
     static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Lost::COUNT, 0);
-    // A tally that is being made is too large for the stack. One per program: softirq may interrupt
-    // one program by another on the same CPU, but none by itself.
+    /// A tally that is being made, for its size. One per program: softirq may interrupt one program
+    /// by another on the same CPU, but none by itself.
     #[map]
-    static STATE_FRESH: PerCpuArray<Tally> = PerCpuArray::with_max_entries(1, 0);
-    #[map]
-    static RETRANSMIT_FRESH: PerCpuArray<Tally> = PerCpuArray::with_max_entries(1, 0);
-    #[map]
-    static SYNACK_FRESH: PerCpuArray<Tally> = PerCpuArray::with_max_entries(1, 0);
-    #[map]
-    static SEND_RESET_FRESH: PerCpuArray<Tally> = PerCpuArray::with_max_entries(1, 0);
-    #[map]
-    static RECEIVE_RESET_FRESH: PerCpuArray<Tally> = PerCpuArray::with_max_entries(1, 0);
+    static FRESH: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Program::COUNT, 0);
 
-    #[inline(always)]
-    fn lost(what: Lost) {
-        if let Some(value) = COUNTERS.get_ptr_mut(what as u32) {
-            // SAFETY: the slot of this counter.
-            unsafe { add(value, 1) }
-        }
+    /// The programs that may make a tally; slots of [`FRESH`].
+    #[derive(Clone, Copy)]
+    enum Program {
+        SetState,
+        Retransmit,
+        RetransmitSynack,
+        SendReset,
+        ReceiveReset,
     }
 
-    /// Adds a duration to a histogram in a map.
-    ///
-    /// # Safety
-    ///
-    /// `to` must be valid.
-    #[inline(always)]
-    unsafe fn record(to: *mut Exp2, ns: u64) {
-        // SAFETY: by the caller; a bucket is less than 28, and masked for the verifier to see.
-        unsafe {
-            let at = bucket(ns) & 31;
-            if at < hark_common::histogram::BUCKETS {
-                add((&raw mut (*to).buckets).cast::<u64>().add(at), 1);
-            }
-            add(&raw mut (*to).sum_ns, ns);
-        }
+    impl Program {
+        const COUNT: u32 = Self::ReceiveReset as u32 + 1;
     }
 
-    /// The figures of a process; null if nobody is known, or there is no room.
+    /// The figures of a process; none if nobody is known, or there is no room.
     #[inline(always)]
-    fn figures_of(task: *const Task, fresh: &PerCpuArray<Tally>) -> *mut Figures {
+    fn figures_of(task: *const Task, program: Program) -> Option<*mut Figures> {
         // SAFETY: the callers pass a map's value, or one on the stack.
         let key = unsafe { (*task).process };
         if key.pid == 0 {
-            return core::ptr::null_mut();
+            return None;
         }
-        if let Some(tally) = PROCESSES.get_ptr_mut(&key) {
-            // SAFETY: not null.
-            return unsafe { &raw mut (*tally).figures };
-        }
-        if let Some(new) = fresh.get_ptr_mut(0) {
+        let tally = of_process(&PROCESSES, &key, (&FRESH, program as u32), |fresh| {
             // SAFETY: this CPU's and this program's own slot, whose figures are always zero.
-            unsafe {
-                (*new).task = *task;
-                let _ = PROCESSES.insert(&key, &*new, NOEXIST);
-            }
-        }
-        if let Some(tally) = PROCESSES.get_ptr_mut(&key) {
-            // SAFETY: not null.
-            return unsafe { &raw mut (*tally).figures };
-        }
-        lost(Lost::Processes);
-        core::ptr::null_mut()
+            unsafe { (*fresh).task = *task }
+        });
+        let Some(tally) = tally else {
+            count(&COUNTERS, Lost::Processes as u32);
+            return None;
+        };
+        // SAFETY: not null.
+        Some(unsafe { &raw mut (*tally).figures })
     }
 
     /// Does the same to the figures of the host and to those of whom it concerns.
     #[inline(always)]
-    fn both(task: *const Task, fresh: &PerCpuArray<Tally>, act: impl Fn(*mut Figures)) {
+    fn both(task: *const Task, program: Program, act: impl Fn(*mut Figures)) {
         if let Some(host) = HOST.get_ptr_mut(0) {
             act(host);
         }
-        let own = figures_of(task, fresh);
-        if !own.is_null() {
+        if let Some(own) = figures_of(task, program) {
             act(own);
         }
     }
@@ -252,7 +191,7 @@ mod kernel {
                 return *task;
             }
         }
-        lost(Lost::Listener);
+        count(&COUNTERS, Lost::Listener as u32);
         Task::default()
     }
 
@@ -273,7 +212,7 @@ mod kernel {
 
     /// Counts the retransmits that have not been counted.
     #[inline(always)]
-    fn retransmitted(connection: *mut Connection, total: u32, fresh: &PerCpuArray<Tally>) {
+    fn retransmitted(connection: *mut Connection, total: u32, program: Program) {
         // SAFETY: not null by the callers; the socket's lock keeps others away.
         unsafe {
             let more = total.wrapping_sub((*connection).retransmits);
@@ -282,7 +221,7 @@ mod kernel {
             }
             (*connection).retransmits = total;
             let role = (*connection).role;
-            both(&raw const (*connection).task, fresh, |figures| {
+            both(&raw const (*connection).task, program, |figures| {
                 add(&raw mut (*side(figures, role)).retransmits, more as u64);
             });
         }
@@ -305,7 +244,7 @@ mod kernel {
             };
             let cookie = bpf_get_socket_cookie(sk);
             if CONNECTIONS.insert(&cookie, &connection, 0).is_err() {
-                lost(Lost::Connections);
+                count(&COUNTERS, Lost::Connections as u32);
             }
         }
     }
@@ -321,10 +260,14 @@ mod kernel {
                 }
                 (*connection).state = state::OPEN;
                 let took = bpf_ktime_get_ns().saturating_sub((*connection).opened_ns);
-                both(&raw const (*connection).task, &STATE_FRESH, |figures| {
-                    add(&raw mut (*side(figures, role::CLIENT)).established, 1);
-                    record(&raw mut (*figures).connect, took);
-                });
+                both(
+                    &raw const (*connection).task,
+                    Program::SetState,
+                    |figures| {
+                        add(&raw mut (*side(figures, role::CLIENT)).established, 1);
+                        observe(&raw mut (*figures).connect, took);
+                    },
+                );
                 return;
             }
             if old != SYN_RECV {
@@ -345,12 +288,12 @@ mod kernel {
                 state: state::OPEN,
                 reserved: [0; 2],
             };
-            both(&raw const connection.task, &STATE_FRESH, |figures| {
+            both(&raw const connection.task, Program::SetState, |figures| {
                 add(&raw mut (*side(figures, role::SERVER)).established, 1);
             });
             let cookie = bpf_get_socket_cookie(sk);
             if CONNECTIONS.insert(&cookie, &connection, 0).is_err() {
-                lost(Lost::Connections);
+                count(&COUNTERS, Lost::Connections as u32);
             }
         }
     }
@@ -377,19 +320,23 @@ mod kernel {
             }
             let total: u32 = field(tcp, offset!(tcp_total_retrans));
             // Those that could not be sent are counted by the kernel, and not told by its hook.
-            retransmitted(connection, total, &STATE_FRESH);
+            retransmitted(connection, total, Program::SetState);
             let was = (*connection).state;
             (*connection).state = state::OVER;
             if was == state::OPENING {
                 let errno: i32 = field(sk, offset!(sock_err));
                 let shutdown: u8 = field(sk, offset!(sock_shutdown));
                 let why = failure(errno, shutdown) as usize;
-                both(&raw const (*connection).task, &STATE_FRESH, |figures| {
-                    let failed = (&raw mut (*figures).failed).cast::<u64>();
-                    if why < Failure::COUNT {
-                        add(failed.add(why), 1);
-                    }
-                });
+                both(
+                    &raw const (*connection).task,
+                    Program::SetState,
+                    |figures| {
+                        let failed = (&raw mut (*figures).failed).cast::<u64>();
+                        if why < Failure::COUNT {
+                            add(failed.add(why), 1);
+                        }
+                    },
+                );
                 return;
             }
             let all: u64 = field(tcp, offset!(tcp_bytes_sent));
@@ -405,14 +352,18 @@ mod kernel {
                 .saturating_sub((*connection).received_before);
             let srtt: u32 = field(tcp, offset!(tcp_srtt_us));
             let role = (*connection).role;
-            both(&raw const (*connection).task, &STATE_FRESH, |figures| {
-                let side = side(figures, role);
-                add(&raw mut (*side).sent, sent);
-                add(&raw mut (*side).received, received);
-                if srtt != 0 {
-                    record(&raw mut (*side).rtt, (srtt as u64) * 125);
-                }
-            });
+            both(
+                &raw const (*connection).task,
+                Program::SetState,
+                |figures| {
+                    let side = side(figures, role);
+                    add(&raw mut (*side).sent, sent);
+                    add(&raw mut (*side).received, received);
+                    if srtt != 0 {
+                        observe(&raw mut (*side).rtt, (srtt as u64) * 125);
+                    }
+                },
+            );
         }
     }
 
@@ -475,7 +426,7 @@ mod kernel {
             let connection = followed(sk);
             if !connection.is_null() {
                 let total = field(tcp, offset!(tcp_total_retrans));
-                retransmitted(connection, total, &RETRANSMIT_FRESH);
+                retransmitted(connection, total, Program::Retransmit);
             }
         }
         0
@@ -492,7 +443,7 @@ mod kernel {
                 Some(task) => *task,
                 None => Task::default(),
             };
-            both(&raw const task, &SYNACK_FRESH, |figures| {
+            both(&raw const task, Program::RetransmitSynack, |figures| {
                 add(&raw mut (*side(figures, role::SERVER)).retransmits, 1);
             });
         }
@@ -520,7 +471,7 @@ mod kernel {
             let role = (*connection).role;
             both(
                 &raw const (*connection).task,
-                &SEND_RESET_FRESH,
+                Program::SendReset,
                 |figures| {
                     add(&raw mut (*side(figures, role)).resets_sent, 1);
                 },
@@ -542,7 +493,7 @@ mod kernel {
             let role = (*connection).role;
             both(
                 &raw const (*connection).task,
-                &RECEIVE_RESET_FRESH,
+                Program::ReceiveReset,
                 |figures| {
                     add(&raw mut (*side(figures, role)).resets_received, 1);
                 },
@@ -550,15 +501,6 @@ mod kernel {
         }
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -93,6 +93,22 @@ pub enum Kind {
     },
 }
 
+/// A [`Kind::Choice`]: where it is in [`Config`], and the word for each variant of its type.
+macro_rules! choice {
+    ($section:ident.$field:ident: $type:ident { $($variant:ident = $word:literal),+ }) => {
+        Kind::Choice {
+            words: &[$($word),+],
+            get: |config| match config.$section.$field {
+                $($type::$variant => $word,)+
+            },
+            set: |config, word| match word {
+                $($word => config.$section.$field = $type::$variant,)+
+                _ => {}
+            },
+        }
+    };
+}
+
 /// Every key, in the order in which the documentation and `hark config print` show them. Keys of
 /// one section stand together.
 pub static KEYS: &[Key] = &[
@@ -119,42 +135,14 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "log.level",
-        kind: Kind::Choice {
-            words: &["error", "warn", "info", "debug", "trace"],
-            get: |config| match config.log.level {
-                LogLevel::Error => "error",
-                LogLevel::Warn => "warn",
-                LogLevel::Info => "info",
-                LogLevel::Debug => "debug",
-                LogLevel::Trace => "trace",
-            },
-            set: |config, word| {
-                config.log.level = match word {
-                    "error" => LogLevel::Error,
-                    "warn" => LogLevel::Warn,
-                    "debug" => LogLevel::Debug,
-                    "trace" => LogLevel::Trace,
-                    _ => LogLevel::Info,
-                };
-            },
-        },
+        kind: choice!(log.level: LogLevel {
+            Error = "error", Warn = "warn", Info = "info", Debug = "debug", Trace = "trace"
+        }),
         about: "The least severe events that the agent writes to its own log, on standard error.",
     },
     Key {
         name: "log.format",
-        kind: Kind::Choice {
-            words: &["text", "json"],
-            get: |config| match config.log.format {
-                LogFormat::Text => "text",
-                LogFormat::Json => "json",
-            },
-            set: |config, word| {
-                config.log.format = match word {
-                    "json" => LogFormat::Json,
-                    _ => LogFormat::Text,
-                };
-            },
-        },
+        kind: choice!(log.format: LogFormat { Text = "text", Json = "json" }),
         about: "`text` is a line for people, `json` an object per line for machines.",
     },
     Key {
@@ -178,19 +166,7 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "routes.unmatched",
-        kind: Kind::Choice {
-            words: &["fold", "unset"],
-            get: |config| match config.routes.unmatched {
-                Unmatched::Fold => "fold",
-                Unmatched::Unset => "unset",
-            },
-            set: |config, word| {
-                config.routes.unmatched = match word {
-                    "unset" => Unmatched::Unset,
-                    _ => Unmatched::Fold,
-                };
-            },
-        },
+        kind: choice!(routes.unmatched: Unmatched { Fold = "fold", Unset = "unset" }),
         about: "What becomes of a path that no template matches. With `fold`, segments that look \
                 like identifiers become `{id}`: useful, but a guess, which the conventions of \
                 OpenTelemetry do not provide for. With `unset`, it has no route.",
@@ -282,19 +258,7 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "sampling.parent",
-        kind: Kind::Choice {
-            words: &["ignore", "honour"],
-            get: |config| match config.sampling.parent {
-                ParentDecision::Ignore => "ignore",
-                ParentDecision::Honour => "honour",
-            },
-            set: |config, word| {
-                config.sampling.parent = match word {
-                    "honour" => ParentDecision::Honour,
-                    _ => ParentDecision::Ignore,
-                };
-            },
-        },
+        kind: choice!(sampling.parent: ParentDecision { Ignore = "ignore", Honour = "honour" }),
         about: "What becomes of the sampled flag of a trace context that a request carries. With \
                 `honour`, it decides in place of the share; what failed or was slow is kept all the \
                 same.",
@@ -324,21 +288,9 @@ pub static KEYS: &[Key] = &[
     },
     Key {
         name: "request_log.output",
-        kind: Kind::Choice {
-            words: &["none", "stdout", "file"],
-            get: |config| match config.request_log.output {
-                LogOutput::None => "none",
-                LogOutput::Stdout => "stdout",
-                LogOutput::File => "file",
-            },
-            set: |config, word| {
-                config.request_log.output = match word {
-                    "stdout" => LogOutput::Stdout,
-                    "file" => LogOutput::File,
-                    _ => LogOutput::None,
-                };
-            },
-        },
+        kind: choice!(request_log.output: LogOutput {
+            None = "none", Stdout = "stdout", File = "file"
+        }),
         about: "Where the request log goes: one JSON object per line and exchange, with time, \
                 service, peer, method, route, path (without the query), status, sizes, durations, \
                 `trace_id` and `span_id`. Lines that cannot be written are counted; nothing waits \

@@ -1,16 +1,16 @@
 //! The accept object: loaded, attached, and its maps.
 
+use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData};
-use aya::{EbpfLoader, Pod};
 use hark_common::accept::{AcceptOffsets, Accepted};
 use hark_common::histogram::Exp2;
-use hark_common::process::ProcessOffsets;
+use hark_common::process::ProcessKey;
 
 use super::btf::{Btf, BtfError};
+use super::counters::Counters;
 use super::object::cgroup::OnCgroup;
 use super::object::{Object, ObjectError, Types, Wanted};
 use super::offsets::{from_btf, process_from_btf};
-use crate::resources::ledger::Key;
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_ACCEPT_OBJECT"));
@@ -38,40 +38,14 @@ pub const ON_CGROUP: [OnCgroup; 2] = [
     },
 ];
 
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Layout(AcceptOffsets);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Layout {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct ProcessLayout(ProcessOffsets);
-// SAFETY: as above.
-unsafe impl Pod for ProcessLayout {}
-
-/// [`Accepted`] as the value of a map.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-pub struct Entry(pub Accepted);
-// SAFETY: as above.
-unsafe impl Pod for Entry {}
-
-/// [`Exp2`] as the value of a map.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-pub struct Histogram(pub Exp2);
-// SAFETY: as above.
-unsafe impl Pod for Histogram {}
-
 /// Loads and attaches the programs. What `own_pid` accepts is left out.
 ///
 /// # Errors
 ///
 /// The maps cannot be made, a field is missing, or a program cannot be attached.
 pub fn load(types: &Types, own_pid: u32) -> Result<Object, ObjectError> {
-    let offsets = Layout(offsets(&types.btf)?);
-    let process = ProcessLayout(process_from_btf(&types.btf)?);
+    let offsets = offsets(&types.btf)?;
+    let process = process_from_btf(&types.btf)?;
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(&types.aya))
@@ -96,11 +70,11 @@ fn offsets(btf: &Btf) -> Result<AcceptOffsets, BtfError> {
 /// The maps of the object.
 pub struct Maps {
     /// By process.
-    pub processes: HashMap<MapData, Key, Entry>,
+    pub processes: HashMap<MapData, ProcessKey, Accepted>,
     /// All that were accepted, by whomever.
-    pub host: Array<MapData, Histogram>,
+    pub host: Array<MapData, Exp2>,
     /// By [`hark_common::accept::Counter`].
-    pub counters: Array<MapData, u64>,
+    pub counters: Counters,
 }
 
 impl Maps {
@@ -113,7 +87,7 @@ impl Maps {
         Ok(Self {
             processes: object.map("PROCESSES")?,
             host: object.map("HOST")?,
-            counters: object.map("COUNTERS")?,
+            counters: Counters::take(object, "COUNTERS")?,
         })
     }
 }

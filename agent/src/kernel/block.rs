@@ -1,14 +1,13 @@
 //! The block object: loaded, attached, and its maps.
 
-use aya::maps::{HashMap, MapData, MapError, PerCpuArray};
-use aya::{EbpfLoader, Pod};
-use hark_common::block::{
-    BlockOffsets, Counter, DeviceKey, DeviceStats, ErrorKey, ProcessIo, Request,
-};
-use thiserror::Error;
+use aya::EbpfLoader;
+use aya::maps::{HashMap, MapData, MapError};
+use hark_common::block::{BlockOffsets, Counter, DeviceKey, DeviceStats, ErrorKey, Request};
 
 use super::btf::{Btf, BtfError};
+use super::counters::Counters;
 use super::object::{Object, ObjectError, Types, Wanted};
+use crate::resources::group::CollectError;
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("HARK_BLOCK_OBJECT"));
@@ -78,16 +77,6 @@ pub fn offsets(btf: &Btf) -> Result<BlockOffsets, BtfError> {
     })
 }
 
-/// Why a map of this object cannot be read.
-#[derive(Debug, Error)]
-#[error("{map}: {source}")]
-pub struct ReadError {
-    /// The map.
-    pub map: &'static str,
-    /// Why.
-    pub source: MapError,
-}
-
 /// Whether this kernel numbers `blk_status_t` as Linux 6.10 and later do. That commit left no trace
 /// in the types, so one is looked for that came with the next release.
 #[must_use]
@@ -95,35 +84,13 @@ pub fn has_new_status_numbers(btf: &Btf) -> bool {
     btf.has_enum("rqf_flags")
 }
 
-/// A type of the boundary in a map.
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-struct Raw<T>(T);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Raw<BlockOffsets> {}
-// SAFETY: as above.
-unsafe impl Pod for Raw<DeviceKey> {}
-// SAFETY: as above.
-unsafe impl Pod for Raw<DeviceStats> {}
-// SAFETY: as above.
-unsafe impl Pod for Raw<ErrorKey> {}
-// SAFETY: as above.
-unsafe impl Pod for Raw<Request> {}
-
-/// [`ProcessIo`] as the value of a map.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-pub struct Account(pub ProcessIo);
-// SAFETY: as above.
-unsafe impl Pod for Account {}
-
 /// The block programs, running. They are detached when this is dropped, or its process ends.
 pub struct BlockPrograms {
     object: Object,
-    requests: HashMap<MapData, u64, Raw<Request>>,
-    devices: HashMap<MapData, Raw<DeviceKey>, Raw<DeviceStats>>,
-    errors: HashMap<MapData, Raw<ErrorKey>, u64>,
-    counters: PerCpuArray<MapData, u64>,
+    requests: HashMap<MapData, u64, Request>,
+    devices: HashMap<MapData, DeviceKey, DeviceStats>,
+    errors: HashMap<MapData, ErrorKey, u64>,
+    counters: Counters,
 }
 
 /// Loads the object and attaches its programs.
@@ -132,7 +99,7 @@ pub struct BlockPrograms {
 ///
 /// This kernel lacks what the object cannot do without, or refuses it.
 pub fn load(types: &Types) -> Result<Object, ObjectError> {
-    let offsets = Raw(offsets(&types.btf)?);
+    let offsets = offsets(&types.btf)?;
     let owner_at_insert = u32::from(types.btf.tracepoint_args(START).is_none());
     let mut loader = EbpfLoader::new();
     loader
@@ -154,7 +121,7 @@ impl BlockPrograms {
             requests: object.map("REQUESTS")?,
             devices: object.map("DEVICES")?,
             errors: object.map("ERRORS")?,
-            counters: object.map("COUNTERS")?,
+            counters: Counters::take(&mut object, "COUNTERS")?,
             object,
         })
     }
@@ -164,10 +131,8 @@ impl BlockPrograms {
     /// # Errors
     ///
     /// Those of reading the map.
-    pub fn devices(&self) -> Result<Vec<(DeviceKey, DeviceStats)>, ReadError> {
-        let entries = self.devices.iter();
-        let entries = entries.map(|entry| entry.map(|(key, stats)| (key.0, stats.0)));
-        all("DEVICES", entries)
+    pub fn devices(&self) -> Result<Vec<(DeviceKey, DeviceStats)>, CollectError> {
+        all("DEVICES", self.devices.iter())
     }
 
     /// Errors so far.
@@ -175,21 +140,19 @@ impl BlockPrograms {
     /// # Errors
     ///
     /// Those of reading the map.
-    pub fn errors(&self) -> Result<Vec<(ErrorKey, u64)>, ReadError> {
-        let entries = self.errors.iter();
-        let entries = entries.map(|entry| entry.map(|(key, count)| (key.0, count)));
-        all("ERRORS", entries)
+    pub fn errors(&self) -> Result<Vec<(ErrorKey, u64)>, CollectError> {
+        all("ERRORS", self.errors.iter())
     }
 
     /// Forgets a disk.
     pub fn forget(&mut self, device: u32) {
         let keys = self.devices.keys().filter_map(Result::ok);
-        let gone: Vec<_> = keys.filter(|key| key.0.device == device).collect();
+        let gone: Vec<_> = keys.filter(|key| key.device == device).collect();
         for key in gone {
             let _ = self.devices.remove(&key);
         }
         let keys = self.errors.keys().filter_map(Result::ok);
-        let gone: Vec<_> = keys.filter(|key| key.0.device == device).collect();
+        let gone: Vec<_> = keys.filter(|key| key.device == device).collect();
         for key in gone {
             let _ = self.errors.remove(&key);
         }
@@ -200,7 +163,7 @@ impl BlockPrograms {
     pub fn forget_requests(&mut self, before_ns: u64) -> u64 {
         let entries = self.requests.iter().filter_map(Result::ok);
         let old: Vec<u64> = entries
-            .filter(|(_, Raw(request))| request.queued_ns.max(request.issued_ns) < before_ns)
+            .filter(|(_, request)| request.queued_ns.max(request.issued_ns) < before_ns)
             .map(|(address, _)| address)
             .collect();
         let removed = old
@@ -210,29 +173,29 @@ impl BlockPrograms {
     }
 
     /// Value of a counter over all CPUs.
-    #[must_use]
-    pub fn counter(&self, counter: Counter) -> u64 {
-        self.counters
-            .get(&(counter as u32), 0)
-            .map_or(0, |per_cpu| per_cpu.iter().sum())
+    ///
+    /// # Errors
+    ///
+    /// The map cannot be read.
+    pub fn counter(&self, counter: Counter) -> Result<u64, CollectError> {
+        self.counters.total(counter as u32)
     }
 
     /// Events that the kernel did not hand to a program, because the program was running already
     /// on that CPU.
     #[must_use]
-    pub fn recursion_misses(&self) -> u64 {
-        let figures = self.object.figures();
-        figures.iter().map(|(_, f)| f.recursion_misses).sum()
+    pub fn skipped(&self) -> u64 {
+        self.object.skipped()
     }
 }
 
 fn all<T>(
     map: &'static str,
     entries: impl Iterator<Item = Result<T, MapError>>,
-) -> Result<Vec<T>, ReadError> {
+) -> Result<Vec<T>, CollectError> {
     let present = entries.filter(|entry| !matches!(entry, Err(MapError::KeyNotFound)));
     let read: Result<Vec<T>, MapError> = present.collect();
-    read.map_err(|source| ReadError { map, source })
+    read.map_err(|error| CollectError::of_map(map, &error))
 }
 
 #[cfg(test)]

@@ -1,10 +1,10 @@
 //! The drop object: loaded, attached, and its maps.
 
-use aya::maps::{MapData, PerCpuArray};
-use aya::{EbpfLoader, Pod};
+use aya::EbpfLoader;
 use hark_common::drop::DropOffsets;
 
 use super::btf::{Btf, BtfError};
+use super::counters::Counters;
 use super::object::{Object, ObjectError, Types, Wanted};
 
 /// The object that `cargo xtask build` made; empty in an agent that was built without it.
@@ -42,19 +42,13 @@ pub const WANTED: [Wanted; 4] = [
     },
 ];
 
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Layout(DropOffsets);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Layout {}
-
 /// Loads and attaches the programs.
 ///
 /// # Errors
 ///
 /// The maps cannot be made, or a field is missing.
 pub fn load(types: &Types) -> Result<Object, ObjectError> {
-    let offsets = Layout(offsets(&types.btf)?);
+    let offsets = offsets(&types.btf)?;
     let mut loader = EbpfLoader::new();
     loader
         .btf(Some(&types.aya))
@@ -72,11 +66,11 @@ fn offsets(btf: &Btf) -> Result<DropOffsets, BtfError> {
 /// The arrays of the object.
 pub struct Maps {
     /// Packets by slot of [`hark_common::drop`].
-    pub drops: PerCpuArray<MapData, u64>,
+    pub drops: Counters,
     /// Packets that found a receive buffer full, by protocol.
-    pub queue_full: PerCpuArray<MapData, u64>,
+    pub queue_full: Counters,
     /// Refusals of memory, by protocol.
-    pub memory_limit: PerCpuArray<MapData, u64>,
+    pub memory_limit: Counters,
 }
 
 impl Maps {
@@ -87,9 +81,9 @@ impl Maps {
     /// It has not all of them, which only a stale build can cause.
     pub fn take(object: &mut Object) -> Result<Self, ObjectError> {
         Ok(Self {
-            drops: object.map("DROPS")?,
-            queue_full: object.map("QUEUE_FULL")?,
-            memory_limit: object.map("MEMORY_LIMIT")?,
+            drops: Counters::take(object, "DROPS")?,
+            queue_full: Counters::take(object, "QUEUE_FULL")?,
+            memory_limit: Counters::take(object, "MEMORY_LIMIT")?,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! The memory object: loaded, attached, and its maps.
 
-use aya::maps::{MapData, MapError, PerCpuArray};
-use aya::{EbpfLoader, Pod};
+use aya::EbpfLoader;
+use aya::maps::{MapData, PerCpuArray};
 use hark_common::memory::{MemoryCounter, MemoryOffsets, MemoryStalls, MemoryTally};
 
 use super::Hook;
+use super::counters::Counters;
 use super::object::{Object, ObjectError, Types, Wanted};
 use crate::resources::group::CollectError;
 use crate::resources::histogram::add_since;
@@ -55,32 +56,13 @@ pub const WANTED: [Wanted; 5] = [
     },
 ];
 
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Layout(MemoryOffsets);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Layout {}
-
-/// [`MemoryTally`] as the value of a map.
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-pub struct TallyValue(pub MemoryTally);
-// SAFETY: as above.
-unsafe impl Pod for TallyValue {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct StallsValue(MemoryStalls);
-// SAFETY: as above.
-unsafe impl Pod for StallsValue {}
-
 /// The memory programs, running. They are detached when this is dropped, or its process ends.
 pub struct MemoryPrograms {
     object: Object,
     /// What happened, by process.
-    pub processes: ProcessMap<TallyValue>,
-    stalls: PerCpuArray<MapData, StallsValue>,
-    counters: PerCpuArray<MapData, u64>,
+    pub processes: ProcessMap<MemoryTally>,
+    stalls: PerCpuArray<MapData, MemoryStalls>,
+    counters: Counters,
 }
 
 impl MemoryPrograms {
@@ -91,9 +73,9 @@ impl MemoryPrograms {
     /// The maps cannot be made, or a field of the kernel's is missing. A program that cannot be
     /// attached is told in the hooks.
     pub fn load(types: &Types) -> Result<(Self, Vec<Hook>), ObjectError> {
-        let offsets = Layout(MemoryOffsets {
+        let offsets = MemoryOffsets {
             process: super::offsets::process_from_btf(&types.btf)?,
-        });
+        };
         let cpus = aya::util::nr_cpus().unwrap_or(1);
         let stalled = u32::try_from(cpus * STALLED_PER_CPU).unwrap_or(u32::MAX);
         let mut loader = EbpfLoader::new();
@@ -107,7 +89,7 @@ impl MemoryPrograms {
             Self {
                 processes: ProcessMap::new("PROCESSES", object.map("PROCESSES")?),
                 stalls: object.map("STALLS")?,
-                counters: object.map("COUNTERS")?,
+                counters: Counters::take(&mut object, "COUNTERS")?,
                 object,
             },
             hooks,
@@ -122,8 +104,9 @@ impl MemoryPrograms {
     pub fn stalls(&self) -> Result<MemoryStalls, CollectError> {
         let none = MemoryStalls::default();
         let mut sum = none;
-        let per_cpu = self.stalls.get(&0, 0).map_err(|e| unread("STALLS", &e))?;
-        for StallsValue(of_cpu) in per_cpu.iter() {
+        let per_cpu = self.stalls.get(&0, 0);
+        let per_cpu = per_cpu.map_err(|error| CollectError::of_map("STALLS", &error))?;
+        for of_cpu in per_cpu.iter() {
             add_since(&mut sum.direct, &of_cpu.direct, &none.direct);
             add_since(&mut sum.cgroup, &of_cpu.cgroup, &none.cgroup);
         }
@@ -136,23 +119,13 @@ impl MemoryPrograms {
     ///
     /// The map cannot be read.
     pub fn counter(&self, counter: MemoryCounter) -> Result<u64, CollectError> {
-        let per_cpu = self.counters.get(&(counter as u32), 0);
-        let per_cpu = per_cpu.map_err(|e| unread("COUNTERS", &e))?;
-        Ok(per_cpu.iter().sum())
+        self.counters.total(counter as u32)
     }
 
     /// Events that the kernel did not hand to a program, because it was running already on that
     /// CPU.
     #[must_use]
     pub fn skipped(&self) -> u64 {
-        let figures = self.object.figures();
-        figures.iter().map(|(_, f)| f.recursion_misses).sum()
-    }
-}
-
-fn unread(map: &'static str, error: &MapError) -> CollectError {
-    CollectError::Map {
-        map,
-        detail: error.to_string(),
+        self.object.skipped()
     }
 }

@@ -4,6 +4,7 @@ pub mod accept;
 pub mod batch;
 pub mod block;
 pub mod btf;
+pub mod counters;
 pub mod drop;
 pub mod info;
 pub mod interfaces;

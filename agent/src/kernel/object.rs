@@ -240,6 +240,14 @@ impl Object {
         });
         traced.chain(on_cgroup).collect()
     }
+
+    /// Events that the kernel did not hand to a program, because the program was running already
+    /// on that CPU.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        let figures = self.figures();
+        figures.iter().map(|(_, f)| f.recursion_misses).sum()
+    }
 }
 
 fn missing(object: &'static str, what: &'static str, name: &str) -> ObjectError {

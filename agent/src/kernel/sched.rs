@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use aya::{EbpfLoader, Pod};
+use aya::EbpfLoader;
 use hark_common::sched::SchedOffsets;
 
 use super::btf::{Btf, BtfError};
@@ -33,12 +33,6 @@ const SUMS_OFF: &str = "this kernel does not add up how long its threads wait fo
 const NO_MEMORY: &str =
     "this kernel has no memory to give to programs inside the scheduler (it came with Linux 6.4)";
 
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Layout(SchedOffsets);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Layout {}
-
 /// Loads and attaches the programs. They count from when they are told since when, by the map
 /// `WATCHED_SINCE`.
 ///
@@ -46,7 +40,7 @@ unsafe impl Pod for Layout {}
 ///
 /// The kernel lacks what is needed, or refuses.
 pub fn load(types: &Types, proc_root: &Path) -> Result<Object, ObjectError> {
-    let offsets = Layout(offsets(&types.btf)?);
+    let offsets = offsets(&types.btf)?;
     if let Some(0) = own_times_on_a_cpu(proc_root) {
         return Err(ObjectError::Unfit(SUMS_OFF));
     }

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use aya::EbpfLoader;
 use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::UProbeLink;
-use aya::{EbpfLoader, Pod};
 use hark_common::counter::Counter;
-use hark_common::offsets::Offsets;
 use hark_common::socket::{SocketAddress, slot};
 
 use super::Hook;
@@ -151,21 +150,9 @@ pub struct SocketPrograms {
     hooks: Vec<Hook>,
     probes: bool,
     counters: PerCpuArray<MapData, u64>,
-    own: HashMap<MapData, Key, u8>,
+    own: HashMap<MapData, SocketAddress, u8>,
     http2: MapData,
 }
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Key(SocketAddress);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Key {}
-
-#[derive(Clone, Copy)]
-#[repr(transparent)]
-struct Layout(Offsets);
-// SAFETY: as above.
-unsafe impl Pod for Layout {}
 
 impl SocketPrograms {
     /// Loads and attaches the programs. `ring_bytes` is the size of the ring buffer, rounded up to
@@ -178,7 +165,7 @@ impl SocketPrograms {
         capture: &Capture,
         own_pid: u32,
     ) -> Result<(Self, RingBuf<MapData>), ObjectError> {
-        let offsets = Layout(super::offsets::from_btf(&types.btf)?);
+        let offsets = super::offsets::from_btf(&types.btf)?;
         let wake_at = u64::from(ring_bytes).next_power_of_two() / 8;
         let follow_unix = u32::from(capture.unix);
         let mut loader = EbpfLoader::new();
@@ -308,12 +295,12 @@ impl SocketPrograms {
         for (family, addr) in forms {
             self.own
                 .insert(
-                    Key(SocketAddress {
+                    SocketAddress {
                         addr,
                         port,
                         family,
                         netns,
-                    }),
+                    },
                     1,
                     0,
                 )

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use aya::maps::{HashMap as BpfMap, MapData, MapError, PerCpuArray};
-use aya::{EbpfLoader, Pod};
+use aya::EbpfLoader;
+use aya::maps::{HashMap as BpfMap, MapData, PerCpuArray};
 use hark_common::histogram::Exp2;
 use hark_common::process::Task;
 use hark_common::socket::SocketAddress;
@@ -11,6 +11,7 @@ use hark_common::tcp::{Connection, Figures, Lost, Tally, TcpOffsets};
 
 use super::batch;
 use super::btf::{Btf, BtfError};
+use super::counters::Counters;
 use super::info::ProgramFigures;
 use super::object::{Object, ObjectError, Types, Wanted};
 use super::offsets::process_from_btf;
@@ -69,32 +70,6 @@ pub const WANTED: [Wanted; 6] = [
     },
 ];
 
-macro_rules! pods {
-    ($($(#[$doc:meta])* $name:ident($of:ty);)*) => {$(
-        $(#[$doc])*
-        #[derive(Clone, Copy, Debug, Default)]
-        #[repr(transparent)]
-        pub struct $name(pub $of);
-        // SAFETY: `repr(C)` integers without padding; any bytes are a value.
-        unsafe impl Pod for $name {}
-    )*};
-}
-
-pods! {
-    /// [`Tally`] as the value of a map.
-    TallyEntry(Tally);
-    /// [`Connection`] as the value of a map.
-    ConnectionEntry(Connection);
-    /// [`Figures`] as the value of a map.
-    FiguresEntry(Figures);
-    /// [`Task`] as the value of a map.
-    TaskEntry(Task);
-    /// [`SocketAddress`] as the key of a map.
-    AddressKey(SocketAddress);
-    /// [`TcpOffsets`] as a global.
-    Layout(TcpOffsets);
-}
-
 /// Looks up every field of [`TcpOffsets`]. Fails with the first that this kernel lacks.
 pub fn offsets(btf: &Btf) -> Result<TcpOffsets, BtfError> {
     let common = |field: &str| btf.offset_of("sock", &format!("__sk_common.{field}"));
@@ -124,12 +99,12 @@ pub fn offsets(btf: &Btf) -> Result<TcpOffsets, BtfError> {
 /// The TCP programs, running. They are detached when this is dropped, or its process ends.
 pub struct TcpPrograms {
     object: Object,
-    connections: BpfMap<MapData, u64, ConnectionEntry>,
-    listeners: BpfMap<MapData, AddressKey, TaskEntry>,
+    connections: BpfMap<MapData, u64, Connection>,
+    listeners: BpfMap<MapData, SocketAddress, Task>,
     /// The figures of each process.
-    pub processes: ProcessMap<TallyEntry>,
-    host: PerCpuArray<MapData, FiguresEntry>,
-    counters: PerCpuArray<MapData, u64>,
+    pub processes: ProcessMap<Tally>,
+    host: PerCpuArray<MapData, Figures>,
+    counters: Counters,
 }
 
 impl TcpPrograms {
@@ -139,7 +114,7 @@ impl TcpPrograms {
     ///
     /// Those of [`Object::load`].
     pub fn load(types: &Types) -> Result<Self, ObjectError> {
-        let layout = Layout(offsets(&types.btf)?);
+        let layout = offsets(&types.btf)?;
         let mut loader = EbpfLoader::new();
         loader
             .btf(Some(&types.aya))
@@ -150,7 +125,7 @@ impl TcpPrograms {
             listeners: object.map("LISTENERS")?,
             processes: ProcessMap::new("PROCESSES", object.map("PROCESSES")?),
             host: object.map("HOST")?,
-            counters: object.map("COUNTERS")?,
+            counters: Counters::take(&mut object, "COUNTERS")?,
             object,
         })
     }
@@ -175,28 +150,21 @@ impl TcpPrograms {
     pub fn connections(&self) -> Result<HashMap<u64, Connection>, CollectError> {
         let mut found = HashMap::new();
         let read = batch::each(&self.connections, &mut |cookie, connection| {
-            found.insert(cookie, connection.0);
+            found.insert(cookie, connection);
         });
-        read.map_err(|error| CollectError::Map {
-            map: "CONNECTIONS",
-            detail: error.to_string(),
-        })?;
+        read.map_err(|error| CollectError::of_map("CONNECTIONS", &error))?;
         Ok(found)
     }
 
     /// Says whose a listening address is, unless the kernel side knows.
     pub fn seed_listener(&mut self, at: SocketAddress, task: Task) {
         // What is not known has no service; the kernel side counts what comes to it.
-        let _ = self
-            .listeners
-            .insert(AddressKey(at), TaskEntry(task), NOEXIST);
+        let _ = self.listeners.insert(at, task, NOEXIST);
     }
 
     /// Introduces a connection, unless the kernel side knows it; whether it does not.
     pub fn seed_connection(&mut self, cookie: u64, connection: Connection) -> bool {
-        self.connections
-            .insert(cookie, ConnectionEntry(connection), NOEXIST)
-            .is_ok()
+        self.connections.insert(cookie, connection, NOEXIST).is_ok()
     }
 
     /// Takes back a connection that was over before it was introduced.
@@ -210,10 +178,11 @@ impl TcpPrograms {
     ///
     /// The map cannot be read.
     pub fn host(&self) -> Result<Figures, CollectError> {
-        let per_cpu = self.host.get(&0, 0).map_err(|e| unreadable("HOST", &e))?;
+        let per_cpu = self.host.get(&0, 0);
+        let per_cpu = per_cpu.map_err(|error| CollectError::of_map("HOST", &error))?;
         let mut sum = Figures::default();
         for of_cpu in per_cpu.iter() {
-            add(&mut sum, &of_cpu.0, &Figures::default());
+            add(&mut sum, of_cpu, &Figures::default());
         }
         Ok(sum)
     }
@@ -224,16 +193,7 @@ impl TcpPrograms {
     ///
     /// The map cannot be read.
     pub fn lost(&self, what: Lost) -> Result<u64, CollectError> {
-        let per_cpu = self.counters.get(&(what as u32), 0);
-        let per_cpu = per_cpu.map_err(|e| unreadable("COUNTERS", &e))?;
-        Ok(per_cpu.iter().sum())
-    }
-}
-
-fn unreadable(map: &'static str, error: &MapError) -> CollectError {
-    CollectError::Map {
-        map,
-        detail: error.to_string(),
+        self.counters.total(what as u32)
     }
 }
 

@@ -4,6 +4,7 @@
 //! then is left out of the page, and `hark_collector_success` is 0 for that group; a group that is
 //! stuck in the kernel costs its own series and nothing else.
 
+use std::error::Error;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
@@ -67,6 +68,15 @@ pub enum CollectError {
     /// The page.
     #[error(transparent)]
     Page(#[from] io::Error),
+}
+
+impl CollectError {
+    /// The map cannot be read, for this reason.
+    #[must_use]
+    pub fn of_map(map: &'static str, error: &dyn Error) -> Self {
+        let detail = error.to_string();
+        Self::Map { map, detail }
+    }
 }
 
 /// What collects one group.

@@ -40,41 +40,31 @@ pub trait ByProcess<T> {
     fn remove(&mut self, key: &ProcessKey) -> Option<T>;
 }
 
-/// [`ProcessKey`] as the key of a map.
-#[derive(Clone, Copy, Debug)]
-#[repr(transparent)]
-pub struct Key(pub ProcessKey);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Key {}
-
 /// A hash map of the kernel side, by process.
 #[derive(Debug)]
 pub struct ProcessMap<T: Pod> {
     name: &'static str,
-    map: BpfMap<MapData, Key, T>,
+    map: BpfMap<MapData, ProcessKey, T>,
 }
 
 impl<T: Pod> ProcessMap<T> {
     /// `name` is for errors.
     #[must_use]
-    pub const fn new(name: &'static str, map: BpfMap<MapData, Key, T>) -> Self {
+    pub const fn new(name: &'static str, map: BpfMap<MapData, ProcessKey, T>) -> Self {
         Self { name, map }
     }
 }
 
 impl<T: Pod> ByProcess<T> for ProcessMap<T> {
     fn each(&self, see: &mut dyn FnMut(ProcessKey, T)) -> Result<(), CollectError> {
-        let read = batch::each(&self.map, &mut |key, value| see(key.0, value));
-        read.map_err(|error| CollectError::Map {
-            map: self.name,
-            detail: error.to_string(),
-        })
+        let read = batch::each(&self.map, &mut |key, value| see(key, value));
+        read.map_err(|error| CollectError::of_map(self.name, &error))
     }
 
     fn remove(&mut self, key: &ProcessKey) -> Option<T> {
         // Nobody adds to it between the two: the process is gone.
-        let last = self.map.get(&Key(*key), 0).ok();
-        let _ = self.map.remove(&Key(*key));
+        let last = self.map.get(key, 0).ok();
+        let _ = self.map.remove(key);
         last
     }
 }

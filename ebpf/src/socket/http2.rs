@@ -20,10 +20,8 @@ pub(super) fn on_end(
     event: (u64, u64),
     why: (AbortReason, u32),
 ) {
-    // SAFETY: a BTF pointer, and a socket storage with this value type.
-    let state = unsafe { bpf_sk_storage_get(addr_of!(HTTP2).cast_mut().cast(), sk, null_mut(), 0) }
-        .cast::<State>();
-    if !state.is_null() {
+    // SAFETY: a BTF pointer.
+    if let Some(state) = unsafe { of_socket(&HTTP2, sk, 0) } {
         let ((cookie, now), (reason, errno)) = (event, why);
         let why = (reason as u64) << 32 | errno as u64;
         apart::http2_end(socket, state, cookie, now, why);
@@ -51,22 +49,17 @@ pub(super) fn on_message(
     slot: u32,
     walk: &mut Walk,
 ) {
-    // SAFETY: the tracepoint's socket is a BTF pointer, and the map is a socket storage with this
-    // value type.
-    let state =
-        unsafe { bpf_sk_storage_get(addr_of!(HTTP2).cast_mut().cast(), sk, null_mut(), CREATE) }
-            .cast::<State>();
-    if state.is_null() {
+    // SAFETY: the tracepoint's socket is a BTF pointer.
+    let Some(state) = (unsafe { of_socket(&HTTP2, sk, CREATE) }) else {
         bump(Counter::StorageFailed as u32, 1);
         return;
-    }
+    };
     let (Some(s), Some(http1)) = (HTTP2_SCRATCH.get_ptr_mut(slot), SCRATCH.get_ptr_mut(slot))
     else {
         return;
     };
-    // SAFETY: not null, and freed only with the socket; the working memories are this CPU's and this
-    // program's own.
-    let (state, s, http1) = unsafe { (&mut *state, &mut *s, &*http1) };
+    // SAFETY: the working memories are this CPU's and this program's own.
+    let (s, http1) = unsafe { (&mut *s, &*http1) };
     // SAFETY: helpers on a BTF pointer.
     let (now, cookie): (u64, u64) = unsafe { (bpf_ktime_get_ns(), bpf_get_socket_cookie(sk)) };
     if state.local.family == 0 {

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 
 use super::*;
 use crate::identity::Identities;
@@ -22,15 +23,15 @@ impl Host {
         };
         let pid = PID.to_string();
         host.write(
-            &format!("{pid}/stat"),
+            format!("{pid}/stat"),
             &format!(
                 "{PID} (a) b) S 1 {PID} {PID} 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {START_TICKS} \
                  9 10 18446744073709551615 1 1 140722 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
             ),
         );
-        host.write(&format!("{pid}/cmdline"), "python3\0/srv/shop/app.py\0");
-        host.write(&format!("{pid}/environ"), environ);
-        host.write(&format!("{pid}/cgroup"), &cgroup.replace("{ID}", ID));
+        host.write(format!("{pid}/cmdline"), "python3\0/srv/shop/app.py\0");
+        host.write(format!("{pid}/environ"), environ);
+        host.write(format!("{pid}/cgroup"), &cgroup.replace("{ID}", ID));
         host.write(
             "sys/kernel/random/boot_id",
             "0b7d3a52-6f0e-4c39-9d52-7c4fbb0a5d11\n",
@@ -44,15 +45,20 @@ impl Host {
         host
     }
 
-    fn write(&self, path: &str, content: &str) {
+    fn write(&self, path: impl AsRef<Path>, content: &str) {
         let path = self.root.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
     }
 
+    /// A file of the host itself: what the first process sees at this path.
+    fn write_on_host(&self, path: &str, content: &str) {
+        self.write(Path::new("1").join("root").join(path), content);
+    }
+
     fn docker(&self, content: &str) {
-        self.write(
-            &format!("1/root/var/lib/docker/containers/{ID}/config.v2.json"),
+        self.write_on_host(
+            &format!("var/lib/docker/containers/{ID}/config.v2.json"),
             content,
         );
     }
@@ -246,8 +252,8 @@ fn a_pod_is_one_instance_per_container() {
         "0::/kubepods.slice/kubepods-pod8d4c.slice/cri-containerd-{ID}.scope\n",
         "",
     );
-    host.write(
-        &format!("1/root/run/containerd/io.containerd.runtime.v2.task/k8s.io/{ID}/config.json"),
+    host.write_on_host(
+        &format!("run/containerd/io.containerd.runtime.v2.task/k8s.io/{ID}/config.json"),
         r#"{"annotations":{"io.kubernetes.cri.container-name":"cart",
             "io.kubernetes.cri.sandbox-name":"cart-7d9f8-x2k4",
             "io.kubernetes.cri.sandbox-namespace":"shop"}}"#,
@@ -362,17 +368,17 @@ fn long_files_are_read_in_part() {
     let host = Host::new("", "");
     let filler = "x".repeat(MAX_ENVIRON);
     host.write(
-        &format!("{PID}/environ"),
+        format!("{PID}/environ"),
         &format!("OTEL_SERVICE_NAME=orders\0A={filler}\0"),
     );
     assert_eq!(host.name(), named("orders", NameSource::Environment));
     host.write(
-        &format!("{PID}/environ"),
+        format!("{PID}/environ"),
         &format!("A={filler}\0OTEL_SERVICE_NAME=orders\0"),
     );
     assert_eq!(host.name(), named("app", NameSource::Program));
     host.write(
-        &format!("{PID}/cmdline"),
+        format!("{PID}/cmdline"),
         &format!("python3\0-X\0{filler}\0app.py\0"),
     );
     assert_eq!(host.name(), named("python3", NameSource::Executable));
@@ -427,7 +433,7 @@ fn hostile_stat_files_are_survived() {
         "4211 (x) S 1",
         "\u{0}\u{0}",
     ] {
-        host.write(&format!("{PID}/stat"), stat);
+        host.write(format!("{PID}/stat"), stat);
         let mut lookup = Lookup::new(host.root.path().to_owned());
         let found = lookup.find(
             &task(),

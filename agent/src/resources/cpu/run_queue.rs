@@ -1,20 +1,19 @@
 //! How long threads wait for a CPU, from the maps of the scheduler's programs.
 
 use std::cell::RefCell;
-use std::io;
 
-use aya::Pod;
 use aya::maps::{Array, HashMap as BpfMap, MapData, PerCpuArray};
 use hark_common::histogram::Exp2;
 use hark_common::process::{ProcessKey, Task};
 use hark_common::sched::{SchedCounter, SchedHost, SchedTally};
 
 use super::service_seconds::ServiceSeconds;
+use crate::kernel::counters::Counters;
 use crate::kernel::object::{Object, ObjectError, refused};
 use crate::resources::Host;
 use crate::resources::group::CollectError;
 use crate::resources::histogram;
-use crate::resources::ledger::{ByProcess, Key, Ledger, ProcessMap, Tally};
+use crate::resources::ledger::{ByProcess, Ledger, ProcessMap, Tally};
 use crate::telemetry::page::{Family, Kind, Page};
 
 const SOURCE: &str = "tp_btf sched_switch, task_struct.sched_info.run_delay";
@@ -83,37 +82,25 @@ const REASONS: [(&str, SchedCounter); 3] = [
     ("merged", SchedCounter::Merged),
 ];
 
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-struct Sched(SchedTally);
-// SAFETY: `repr(C)` integers without padding; any bytes are a value.
-unsafe impl Pod for Sched {}
-
-impl Tally for Sched {
+impl Tally for SchedTally {
     fn task(&self) -> &Task {
-        &self.0.task
+        &self.task
     }
 
     /// All but the CPU time, which [`ServiceSeconds`] adds up.
     fn add_since(&mut self, now: &Self, earlier: &Self) {
-        histogram::add_since(&mut self.0.waits, &now.0.waits, &earlier.0.waits);
-        self.0.involuntary += now.0.involuntary.saturating_sub(earlier.0.involuntary);
+        histogram::add_since(&mut self.waits, &now.waits, &earlier.waits);
+        self.involuntary += now.involuntary.saturating_sub(earlier.involuntary);
     }
 }
-
-#[derive(Clone, Copy, Debug, Default)]
-#[repr(transparent)]
-struct OfHost(SchedHost);
-// SAFETY: as above.
-unsafe impl Pod for OfHost {}
 
 /// The scheduler's programs, running, and what they have counted.
 pub(super) struct RunQueue {
     object: Object,
-    tallies: ProcessMap<Sched>,
-    host: PerCpuArray<MapData, OfHost>,
-    counters: PerCpuArray<MapData, u64>,
-    ledger: Ledger<Sched>,
+    tallies: ProcessMap<SchedTally>,
+    host: PerCpuArray<MapData, SchedHost>,
+    counters: Counters,
+    ledger: Ledger<SchedTally>,
 }
 
 impl RunQueue {
@@ -124,7 +111,7 @@ impl RunQueue {
     ///
     /// It lacks one, which only a stale build can cause.
     pub(super) fn open(mut object: Object, since: u64) -> Result<Self, ObjectError> {
-        let tallies: BpfMap<MapData, Key, Sched> = object.map("TALLIES")?;
+        let tallies: BpfMap<MapData, ProcessKey, SchedTally> = object.map("TALLIES")?;
         let mut watched_since: Array<MapData, u64> = object.map("WATCHED_SINCE")?;
         watched_since
             .set(0, since, 0)
@@ -132,7 +119,7 @@ impl RunQueue {
         Ok(Self {
             tallies: ProcessMap::new("TALLIES", tallies),
             host: object.map("HOST")?,
-            counters: object.map("COUNTERS")?,
+            counters: Counters::take(&mut object, "COUNTERS")?,
             ledger: Ledger::default(),
             object,
         })
@@ -154,12 +141,10 @@ impl RunQueue {
 
     /// Writes what was posted, and the host's own.
     pub(super) fn write(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
-        let per_cpu = self.host.get(&0, 0).map_err(|error| CollectError::Map {
-            map: "HOST",
-            detail: error.to_string(),
-        })?;
+        let per_cpu = self.host.get(&0, 0);
+        let per_cpu = per_cpu.map_err(|error| CollectError::of_map("HOST", &error))?;
         let mut sum = SchedHost::default();
-        for OfHost(of_cpu) in per_cpu.iter() {
+        for of_cpu in per_cpu.iter() {
             histogram::add_since(&mut sum.waits, &of_cpu.waits, &Exp2::default());
             sum.involuntary += of_cpu.involuntary;
         }
@@ -169,54 +154,49 @@ impl RunQueue {
         page.sample(&HOST_INVOLUNTARY, "", sum.involuntary)?;
         page.family(&WAITS)?;
         for (labels, tally) in self.ledger.services() {
-            histogram::write(page, &WAITS, labels, &tally.0.waits)?;
+            histogram::write(page, &WAITS, labels, &tally.waits)?;
         }
         page.family(&INVOLUNTARY)?;
         for (labels, tally) in self.ledger.services() {
-            page.sample(&INVOLUNTARY, labels, tally.0.involuntary)?;
+            page.sample(&INVOLUNTARY, labels, tally.involuntary)?;
         }
-        self.unaccounted(page)?;
-        Ok(())
+        self.unaccounted(page)
     }
 
-    fn unaccounted(&self, page: &mut Page<'_>) -> io::Result<()> {
+    fn unaccounted(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
         page.family(&UNACCOUNTED)?;
         let mut tell =
             |reason, count: u64| page.sample(&UNACCOUNTED, &format!("reason=\"{reason}\""), count);
         for (reason, counter) in REASONS {
-            let per_cpu = self.counters.get(&(counter as u32), 0);
-            let count = per_cpu.map_or(0, |per_cpu| per_cpu.iter().sum());
-            tell(reason, count)?;
+            tell(reason, self.counters.total(counter as u32)?)?;
         }
-        let figures = self.object.figures();
-        let skipped = figures.iter().map(|(_, figures)| figures.recursion_misses);
-        tell("skipped", skipped.sum())
+        Ok(tell("skipped", self.object.skipped())?)
     }
 }
 
 /// The map of tallies, whose CPU time is looked at as it passes.
 struct Watched<'a> {
-    map: &'a mut ProcessMap<Sched>,
+    map: &'a mut ProcessMap<SchedTally>,
     seconds: RefCell<&'a mut ServiceSeconds>,
     host: &'a Host,
 }
 
 impl Watched<'_> {
-    fn pass(&self, key: ProcessKey, tally: &Sched) {
-        let owner = || self.host.census.owner(&tally.0.task);
-        self.seconds.borrow_mut().tallied(key, &tally.0, owner);
+    fn pass(&self, key: ProcessKey, tally: &SchedTally) {
+        let owner = || self.host.census.owner(&tally.task);
+        self.seconds.borrow_mut().tallied(key, tally, owner);
     }
 }
 
-impl ByProcess<Sched> for Watched<'_> {
-    fn each(&self, see: &mut dyn FnMut(ProcessKey, Sched)) -> Result<(), CollectError> {
+impl ByProcess<SchedTally> for Watched<'_> {
+    fn each(&self, see: &mut dyn FnMut(ProcessKey, SchedTally)) -> Result<(), CollectError> {
         self.map.each(&mut |key, tally| {
             self.pass(key, &tally);
             see(key, tally);
         })
     }
 
-    fn remove(&mut self, key: &ProcessKey) -> Option<Sched> {
+    fn remove(&mut self, key: &ProcessKey) -> Option<SchedTally> {
         let last = self.map.remove(key)?;
         self.pass(*key, &last);
         Some(last)

@@ -11,7 +11,7 @@ use super::super::group::CollectError;
 use super::super::histogram;
 use super::books::label;
 use super::status;
-use crate::kernel::block::{BlockPrograms, ReadError};
+use crate::kernel::block::BlockPrograms;
 use crate::telemetry::page::{Family, Kind, Page};
 
 const NANOS: u64 = 1_000_000_000;
@@ -91,7 +91,7 @@ impl Requests {
         page: &mut Page<'_>,
     ) -> Result<(), CollectError> {
         self.sweep();
-        let mut devices = self.programs.devices().map_err(unreadable)?;
+        let mut devices = self.programs.devices()?;
         // One that is just being made has its name in a moment.
         devices.retain(|(_, device)| device.name[0] != 0);
         if let Some(stats) = stats {
@@ -112,7 +112,7 @@ impl Requests {
 
         page.family(&ERRORS)?;
         let mut errors: BTreeMap<String, u64> = BTreeMap::new();
-        for (key, count) in self.programs.errors().map_err(unreadable)? {
+        for (key, count) in self.programs.errors()? {
             if let Some(device) = names.get(&key.device) {
                 let error = status::name(key.status, self.new_status_numbers);
                 *errors
@@ -132,7 +132,7 @@ impl Requests {
         for (device, count) in requeues {
             page.sample(&REQUEUES, &names[&device], count)?;
         }
-        Ok(self.losses(page)?)
+        self.losses(page)
     }
 
     fn histograms(
@@ -159,17 +159,17 @@ impl Requests {
         Ok(())
     }
 
-    fn losses(&self, page: &mut Page<'_>) -> io::Result<()> {
+    fn losses(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
         page.family(&LOST)?;
         let counter = |counter| self.programs.counter(counter);
         for (reason, count) in [
-            ("start_unseen", counter(Counter::StartUnseen)),
-            ("end_unseen", self.end_unseen + counter(Counter::EndUnseen)),
-            ("device_limit", counter(Counter::DeviceLimit)),
-            ("error_limit", counter(Counter::ErrorLimit)),
-            ("process_limit", counter(Counter::ProcessLimit)),
-            ("process_gone", counter(Counter::ProcessGone)),
-            ("skipped", self.programs.recursion_misses()),
+            ("start_unseen", counter(Counter::StartUnseen)?),
+            ("end_unseen", self.end_unseen + counter(Counter::EndUnseen)?),
+            ("device_limit", counter(Counter::DeviceLimit)?),
+            ("error_limit", counter(Counter::ErrorLimit)?),
+            ("process_limit", counter(Counter::ProcessLimit)?),
+            ("process_gone", counter(Counter::ProcessGone)?),
+            ("skipped", self.programs.skipped()),
         ] {
             page.sample(&LOST, &format!("reason=\"{reason}\""), count)?;
         }
@@ -185,13 +185,6 @@ impl Requests {
         }
         self.swept_ns = now;
         self.end_unseen += self.programs.forget_requests(now.saturating_sub(STALE_NS));
-    }
-}
-
-fn unreadable(error: ReadError) -> CollectError {
-    CollectError::Map {
-        map: error.map,
-        detail: error.source.to_string(),
     }
 }
 

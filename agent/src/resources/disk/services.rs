@@ -2,14 +2,13 @@
 
 use std::io;
 
-use hark_common::block::Operation;
+use hark_common::block::{Operation, ProcessIo};
 use hark_common::process::Task;
 
 use super::super::Host;
 use super::super::group::CollectError;
 use super::super::ledger::{Ledger, ProcessMap, Tally};
 use super::requests::operation;
-use crate::kernel::block::Account;
 use crate::telemetry::page::{Family, Kind, Page};
 
 const OPERATIONS: Family = Family {
@@ -32,16 +31,15 @@ const BYTES: Family = Family {
 /// What this module writes.
 pub(super) const FAMILIES: &[&Family] = &[&OPERATIONS, &BYTES];
 
-impl Tally for Account {
+impl Tally for ProcessIo {
     fn task(&self) -> &Task {
-        &self.0.task
+        &self.task
     }
 
     fn add_since(&mut self, now: &Self, earlier: &Self) {
-        let (sum, now, earlier) = (&mut self.0, &now.0, &earlier.0);
         for at in 0..Operation::COUNT {
-            sum.operations[at] += now.operations[at].saturating_sub(earlier.operations[at]);
-            sum.bytes[at] += now.bytes[at].saturating_sub(earlier.bytes[at]);
+            self.operations[at] += now.operations[at].saturating_sub(earlier.operations[at]);
+            self.bytes[at] += now.bytes[at].saturating_sub(earlier.bytes[at]);
         }
     }
 }
@@ -49,12 +47,12 @@ impl Tally for Account {
 /// The accounts of the processes, and the sums of the services.
 #[derive(Debug)]
 pub(super) struct Accounts {
-    map: ProcessMap<Account>,
-    ledger: Ledger<Account>,
+    map: ProcessMap<ProcessIo>,
+    ledger: Ledger<ProcessIo>,
 }
 
 impl Accounts {
-    pub(super) fn new(map: ProcessMap<Account>) -> Self {
+    pub(super) fn new(map: ProcessMap<ProcessIo>) -> Self {
         Self {
             map,
             ledger: Ledger::default(),
@@ -67,21 +65,21 @@ impl Accounts {
     }
 
     pub(super) fn write(&self, page: &mut Page<'_>) -> io::Result<()> {
-        self.one(page, &OPERATIONS, |account| &account.0.operations)?;
-        self.one(page, &BYTES, |account| &account.0.bytes)
+        self.one(page, &OPERATIONS, |account| &account.operations)?;
+        self.one(page, &BYTES, |account| &account.bytes)
     }
 
     fn one(
         &self,
         page: &mut Page<'_>,
         family: &Family,
-        values: impl Fn(&Account) -> &[u64; Operation::COUNT],
+        values: impl Fn(&ProcessIo) -> &[u64; Operation::COUNT],
     ) -> io::Result<()> {
         page.family(family)?;
         for (labels, account) in self.ledger.services() {
             for kind in Operation::ALL {
                 // Few services do anything but read and write, and not all do both.
-                if account.0.operations[kind as usize] > 0 {
+                if account.operations[kind as usize] > 0 {
                     let operation = operation(kind as u32);
                     let value = values(account)[kind as usize];
                     page.sample(
@@ -103,14 +101,14 @@ mod tests {
     #[test]
     fn a_sum_has_what_came_since() {
         let account = |read: u64, flushes: u64| {
-            let mut account = Account::default();
-            account.0.operations[Operation::Read as usize] = read;
-            account.0.bytes[Operation::Read as usize] = 4096 * read;
-            account.0.operations[Operation::Flush as usize] = flushes;
+            let mut account = ProcessIo::default();
+            account.operations[Operation::Read as usize] = read;
+            account.bytes[Operation::Read as usize] = 4096 * read;
+            account.operations[Operation::Flush as usize] = flushes;
             account
         };
         let mut sum = account(100, 0);
         sum.add_since(&account(7, 3), &account(5, 1));
-        assert_eq!(sum.0, account(102, 2).0);
+        assert_eq!(sum, account(102, 2));
     }
 }

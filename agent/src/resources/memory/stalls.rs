@@ -1,10 +1,10 @@
 //! What the kernel programs count: stalls to free memory, and kills because there was none.
 
 use hark_common::histogram::Exp2;
-use hark_common::memory::MemoryCounter;
+use hark_common::memory::{MemoryCounter, MemoryTally};
 use hark_common::process::Task;
 
-use crate::kernel::memory::{MemoryPrograms, TallyValue};
+use crate::kernel::memory::MemoryPrograms;
 use crate::resources::Host;
 use crate::resources::group::CollectError;
 use crate::resources::histogram;
@@ -50,22 +50,22 @@ const LOST: Family = Family {
 /// What this module writes.
 pub(super) const FAMILIES: &[&Family] = &[&STALLS, &SERVICE_STALLS, &KILLS, &LOST];
 
-impl Tally for TallyValue {
+impl Tally for MemoryTally {
     fn task(&self) -> &Task {
-        &self.0.task
+        &self.task
     }
 
     fn add_since(&mut self, now: &Self, earlier: &Self) {
-        histogram::add_since(&mut self.0.direct, &now.0.direct, &earlier.0.direct);
-        histogram::add_since(&mut self.0.cgroup, &now.0.cgroup, &earlier.0.cgroup);
-        self.0.killed += now.0.killed.saturating_sub(earlier.0.killed);
+        histogram::add_since(&mut self.direct, &now.direct, &earlier.direct);
+        histogram::add_since(&mut self.cgroup, &now.cgroup, &earlier.cgroup);
+        self.killed += now.killed.saturating_sub(earlier.killed);
     }
 }
 
 /// The kernel programs' figures, by service.
 pub(super) struct Stalls {
     programs: MemoryPrograms,
-    ledger: Ledger<TallyValue>,
+    ledger: Ledger<MemoryTally>,
 }
 
 impl Stalls {
@@ -91,7 +91,7 @@ impl Stalls {
             histogram::write(page, &STALLS, &format!("cause=\"{cause}\""), histogram)?;
         }
         page.family(&SERVICE_STALLS)?;
-        for (labels, TallyValue(tally)) in self.ledger.services() {
+        for (labels, tally) in self.ledger.services() {
             for (cause, of_service) in [("host", &tally.direct), ("cgroup", &tally.cgroup)] {
                 if *of_service != Exp2::default() {
                     let labels = format!("{labels},cause=\"{cause}\"");
@@ -100,7 +100,7 @@ impl Stalls {
             }
         }
         page.family(&KILLS)?;
-        for (labels, TallyValue(tally)) in self.ledger.services() {
+        for (labels, tally) in self.ledger.services() {
             page.sample(&KILLS, labels, tally.killed)?;
         }
         page.family(&LOST)?;

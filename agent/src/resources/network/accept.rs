@@ -2,10 +2,12 @@
 
 use aya::maps::{Array, MapData};
 use hark_common::accept::{Accepted, Counter};
+use hark_common::histogram::Exp2;
 use hark_common::process::Task;
 
 use crate::kernel::Hook;
-use crate::kernel::accept::{Entry, Histogram, Maps, ON_CGROUP, WANTED, load};
+use crate::kernel::accept::{Maps, ON_CGROUP, WANTED, load};
+use crate::kernel::counters::Counters;
 use crate::kernel::object::{Object, Types};
 use crate::resources::group::CollectError;
 use crate::resources::ledger::{Ledger, ProcessMap, Tally};
@@ -63,19 +65,19 @@ const LOST: Family = Family {
 /// What this module writes.
 pub(super) const FAMILIES: &[&Family] = &[&HOST_WAIT, &WAIT, &HOST_UNKNOWN, &UNKNOWN, &LOST];
 
-impl Tally for Entry {
+impl Tally for Accepted {
     fn task(&self) -> &Task {
-        &self.0.task
+        &self.task
     }
 
     fn add_since(&mut self, now: &Self, earlier: &Self) {
-        let Accepted {
+        let Self {
             task: _,
             wait,
             unseen,
-        } = &mut self.0;
-        histogram::add_since(wait, &now.0.wait, &earlier.0.wait);
-        *unseen += now.0.unseen.saturating_sub(earlier.0.unseen);
+        } = self;
+        histogram::add_since(wait, &now.wait, &earlier.wait);
+        *unseen += now.unseen.saturating_sub(earlier.unseen);
     }
 }
 
@@ -83,10 +85,10 @@ impl Tally for Entry {
 pub(super) struct Accepts {
     /// Kept because its programs end with it.
     _object: Object,
-    processes: ProcessMap<Entry>,
-    host: Array<MapData, Histogram>,
-    counters: Array<MapData, u64>,
-    ledger: Ledger<Entry>,
+    processes: ProcessMap<Accepted>,
+    host: Array<MapData, Exp2>,
+    counters: Counters,
+    ledger: Ledger<Accepted>,
 }
 
 /// Attaches what it needs; nothing if that cannot be.
@@ -124,39 +126,33 @@ impl Accepts {
     pub(super) fn write(&mut self, page: &mut Page<'_>, host: &Host) -> Result<(), CollectError> {
         // What was posted is shown though not all could be read.
         let posted = self.post(host);
-        let all = self.host.get(&0, 0).map_err(|error| CollectError::Map {
-            map: "HOST",
-            detail: error.to_string(),
-        })?;
+        let all = self.host.get(&0, 0);
+        let all = all.map_err(|error| CollectError::of_map("HOST", &error))?;
         page.family(&HOST_WAIT)?;
-        histogram::write(page, &HOST_WAIT, "", &all.0)?;
+        histogram::write(page, &HOST_WAIT, "", &all)?;
         page.family(&WAIT)?;
         for (labels, sum) in self.ledger.services() {
-            if sum.0.wait.buckets.iter().any(|count| *count > 0) {
-                histogram::write(page, &WAIT, labels, &sum.0.wait)?;
+            if sum.wait.buckets.iter().any(|count| *count > 0) {
+                histogram::write(page, &WAIT, labels, &sum.wait)?;
             }
         }
         page.family(&HOST_UNKNOWN)?;
-        page.sample(&HOST_UNKNOWN, "", self.counter(Counter::Unseen)?)?;
+        page.sample(
+            &HOST_UNKNOWN,
+            "",
+            self.counters.total(Counter::Unseen as u32)?,
+        )?;
         page.family(&UNKNOWN)?;
         for (labels, sum) in self.ledger.services() {
-            page.sample(&UNKNOWN, labels, sum.0.unseen)?;
+            page.sample(&UNKNOWN, labels, sum.unseen)?;
         }
         page.family(&LOST)?;
         for (reason, counter) in [
             ("reason=\"no_memory\"", Counter::StorageFailed),
             ("reason=\"table_full\"", Counter::MapFull),
         ] {
-            page.sample(&LOST, reason, self.counter(counter)?)?;
+            page.sample(&LOST, reason, self.counters.total(counter as u32)?)?;
         }
         posted
-    }
-
-    fn counter(&self, counter: Counter) -> Result<u64, CollectError> {
-        let value = self.counters.get(&(counter as u32), 0);
-        value.map_err(|error| CollectError::Map {
-            map: "COUNTERS",
-            detail: error.to_string(),
-        })
     }
 }

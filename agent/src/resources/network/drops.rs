@@ -1,12 +1,12 @@
 //! Packets that the kernel dropped, by its reason, and receive buffers that were full.
 
-use aya::maps::{MapData, PerCpuArray};
 use hark_common::drop::{
     PROTOCOL_SLOTS, PROTOCOLS, REASONS, SLOT_OTHER, SLOT_SUBSYSTEM, SUBSYSTEMS,
 };
 
 use crate::kernel::Hook;
 use crate::kernel::btf::Btf;
+use crate::kernel::counters::Counters;
 use crate::kernel::drop::{Maps, WANTED, load};
 use crate::kernel::object::{Object, Types};
 use crate::resources::group::CollectError;
@@ -108,10 +108,10 @@ impl Drops {
             self.write_reasons(page)?;
         }
         if self.has("sock_rcvqueue_full") && self.has("udp_fail_queue_rcv_skb") {
-            write_protocols(page, &QUEUE_FULL, "QUEUE_FULL", &self.maps.queue_full)?;
+            write_protocols(page, &QUEUE_FULL, &self.maps.queue_full)?;
         }
         if self.has("sock_exceed_buf_limit") {
-            write_protocols(page, &MEMORY_LIMIT, "MEMORY_LIMIT", &self.maps.memory_limit)?;
+            write_protocols(page, &MEMORY_LIMIT, &self.maps.memory_limit)?;
         }
         Ok(())
     }
@@ -123,7 +123,7 @@ impl Drops {
 
     /// All that have a name, also those that never happened: the first drop is then a rise.
     fn write_reasons(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
-        let drops = |slot| sum("DROPS", &self.maps.drops, slot);
+        let drops = |slot| self.maps.drops.total(slot);
         page.family(&DROPPED)?;
         // SKB_NOT_DROPPED_YET and SKB_CONSUMED come here only by a mistake of a driver's. They, and
         // what is newer than the names, are told together.
@@ -164,12 +164,11 @@ fn protocol(slot: u32) -> String {
 fn write_protocols(
     page: &mut Page<'_>,
     family: &Family,
-    map: &'static str,
-    values: &PerCpuArray<MapData, u64>,
+    values: &Counters,
 ) -> Result<(), CollectError> {
     page.family(family)?;
     for slot in 0..PROTOCOL_SLOTS {
-        let count = sum(map, values, slot)?;
+        let count = values.total(slot)?;
         if count == 0 && !ALWAYS.contains(&slot) {
             continue;
         }
@@ -178,18 +177,6 @@ fn write_protocols(
         page.sample(family, &labels, count)?;
     }
     Ok(())
-}
-
-fn sum(
-    map: &'static str,
-    values: &PerCpuArray<MapData, u64>,
-    slot: u32,
-) -> Result<u64, CollectError> {
-    let per_cpu = values.get(&slot, 0).map_err(|error| CollectError::Map {
-        map,
-        detail: error.to_string(),
-    })?;
-    Ok(per_cpu.iter().sum())
 }
 
 #[cfg(test)]

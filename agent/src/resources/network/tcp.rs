@@ -15,7 +15,7 @@ use std::io;
 use std::time::Instant;
 
 use hark_common::process::{ProcessKey, Task};
-use hark_common::tcp::{Connection, Failure, Figures, Lost, role, state};
+use hark_common::tcp::{Connection, Failure, Figures, Lost, Tally, role, state};
 use indexmap::IndexMap;
 
 use self::families::{
@@ -25,9 +25,9 @@ use self::families::{
 use self::living::RoundTrips;
 use crate::kernel::Hook;
 use crate::kernel::object::Types;
-use crate::kernel::tcp::{TallyEntry, TcpPrograms, WANTED, add};
+use crate::kernel::tcp::{TcpPrograms, WANTED, add};
 use crate::resources::group::CollectError;
-use crate::resources::ledger::{Ledger, Tally};
+use crate::resources::ledger::{self, Ledger};
 use crate::resources::services::{Owner, ServiceLabels};
 use crate::resources::{Host, histogram, hooks_of};
 use crate::telemetry::page::Page;
@@ -53,13 +53,13 @@ const LOSSES: [(&str, Lost); Lost::COUNT as usize] = [
     ("unknown_listener", Lost::Listener),
 ];
 
-impl Tally for TallyEntry {
+impl ledger::Tally for Tally {
     fn task(&self) -> &Task {
-        &self.0.task
+        &self.task
     }
 
     fn add_since(&mut self, now: &Self, earlier: &Self) {
-        add(&mut self.0.figures, &now.0.figures, &earlier.0.figures);
+        add(&mut self.figures, &now.figures, &earlier.figures);
     }
 }
 
@@ -77,7 +77,7 @@ type Sides = [Live; role::COUNT];
 /// The TCP part of the network group.
 pub struct Tcp {
     programs: TcpPrograms,
-    ledger: Ledger<TallyEntry>,
+    ledger: Ledger<Tally>,
     /// The bytes on the last page, by service, and those of the host with no labels.
     shown: HashMap<ServiceLabels, Sides>,
     shown_host: Sides,
@@ -186,7 +186,7 @@ impl Tcp {
         let mut rows = Vec::new();
         for (labels, entry) in self.ledger.services() {
             by_service.entry(labels.clone()).or_default();
-            rows.push((labels.clone(), entry.0.figures));
+            rows.push((labels.clone(), entry.figures));
         }
         for labels in self.rtt.services() {
             by_service.entry(labels.clone()).or_default();
