@@ -10,6 +10,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
     use core::ptr::{addr_of, null_mut};
 
     use aya_ebpf::Global;
@@ -26,7 +27,8 @@ mod kernel {
     use hark_common::offsets::MACHINE_AARCH64;
     use hark_common::process::{ProcessKey, ProcessOffsets};
     use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{add, constant, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::offset;
 
     // include/net/tcp_states.h
     const ESTABLISHED: i32 = 1;
@@ -45,26 +47,12 @@ mod kernel {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: AcceptOffsets = AcceptOffsets {
-        sock_socket: 0,
-        task_stack: 0,
-        regs_syscall: 0,
-        machine: 0,
-    };
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: AcceptOffsets = unsafe { zeroed() };
     /// Where this kernel keeps what names a process.
     #[unsafe(no_mangle)]
-    static PROCESS: ProcessOffsets = ProcessOffsets {
-        task_tgid: 0,
-        task_flags: 0,
-        task_comm: 0,
-        task_group_leader: 0,
-        task_start_boottime: 0,
-        task_self_exec_id: 0,
-        task_cgroups: 0,
-        css_set_dfl_cgrp: 0,
-        cgroup_kn: 0,
-        kernfs_node_id: 0,
-    };
+    // SAFETY: integers, for which zero is a value.
+    static PROCESS: ProcessOffsets = unsafe { zeroed() };
     /// The agent's own process id, whose accepts are left out.
     #[unsafe(no_mangle)]
     static OWN_PID: Global<u32> = Global::new(0);
@@ -151,14 +139,11 @@ mod kernel {
     fn is_getpeername(regs_offset: u64) -> bool {
         // SAFETY: a helper without preconditions.
         let task = unsafe { bpf_get_current_task_btf() } as u64;
-        let stack: u64 = probe(task, constant(&OFFSETS.task_stack));
-        let syscall: u64 = probe(
-            stack.wrapping_add(regs_offset),
-            constant(&OFFSETS.regs_syscall),
-        );
+        let stack: u64 = probe(task, offset!(task_stack));
+        let syscall: u64 = probe(stack.wrapping_add(regs_offset), offset!(regs_syscall));
         // The 64-bit number, then for 32-bit tasks that of the call and that of socketcall, which
         // stand for nothing that has to do with addresses in 64-bit tasks.
-        if constant(&OFFSETS.machine) == MACHINE_AARCH64 {
+        if offset!(machine) == MACHINE_AARCH64 {
             matches!(syscall as u32, 205 | 287)
         } else {
             matches!(syscall as u32, 52 | 368 | 102)
@@ -246,7 +231,7 @@ mod kernel {
     #[inline(always)]
     unsafe fn established(sk: *mut c_void) {
         // SAFETY: by the caller.
-        let socket: u64 = unsafe { field(sk, constant(&OFFSETS.sock_socket)) };
+        let socket: u64 = unsafe { field(sk, offset!(sock_socket)) };
         if socket != 0 {
             // Somebody has it already: opened from both ends at once, or by TCP Fast Open and
             // accepted before the handshake ended. It does not wait.
@@ -265,7 +250,7 @@ mod kernel {
             let regs = bpf_task_pt_regs(task) as u64;
             (&raw mut (*waiting).regs_offset).write_volatile(regs);
             let regs = (&raw const (*waiting).regs_offset).read_volatile();
-            let stack: u64 = probe(task as u64, constant(&OFFSETS.task_stack));
+            let stack: u64 = probe(task as u64, offset!(task_stack));
             (*waiting).regs_offset = regs.wrapping_sub(stack);
             (*waiting).since_ns = bpf_ktime_get_ns();
         }
@@ -286,7 +271,7 @@ mod kernel {
         // SAFETY: not null, and freed only with the socket.
         let waiting = unsafe { &mut *waiting };
         // SAFETY: by the caller.
-        let socket: u64 = unsafe { field(sk, constant(&OFFSETS.sock_socket)) };
+        let socket: u64 = unsafe { field(sk, offset!(sock_socket)) };
         // Without a socket it is still in the queue: the peer gave up, or the listener did.
         if waiting.since_ns == 0 || socket == 0 {
             return;
@@ -305,15 +290,6 @@ mod kernel {
             unsafe { add(&raw mut (*entry).unseen, 1) }
         }
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

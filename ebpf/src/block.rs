@@ -8,6 +8,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::Global;
     use aya_ebpf::helpers::generated::{
@@ -21,9 +22,10 @@ mod kernel {
         MAX_PROCESSES, MAX_REQUESTS, Operation, ProcessIo, Request,
     };
     use hark_common::histogram::{BUCKETS, Exp2};
-    use hark_common::process::{ProcessKey, ProcessOffsets};
+    use hark_common::process::ProcessKey;
     use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{add, constant, describe, field, is_kernel_thread, process_of};
+    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, process_of};
+    use hark_ebpf::offset;
 
     // include/linux/blk_types.h, enum req_op: those whose numbers have not changed since Linux 5.15.
     const REQ_OP_MASK: u32 = 0xff;
@@ -40,33 +42,8 @@ mod kernel {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: BlockOffsets = BlockOffsets {
-        process: ProcessOffsets {
-            task_tgid: 0,
-            task_flags: 0,
-            task_comm: 0,
-            task_group_leader: 0,
-            task_start_boottime: 0,
-            task_self_exec_id: 0,
-            task_cgroups: 0,
-            css_set_dfl_cgrp: 0,
-            cgroup_kn: 0,
-            kernfs_node_id: 0,
-        },
-        request_q: 0,
-        request_cmd_flags: 0,
-        request_data_len: 0,
-        queue_disk: 0,
-        disk_major: 0,
-        disk_first_minor: 0,
-        disk_name: 0,
-    };
-    macro_rules! offset {
-        ($name:ident) => {
-            constant(&OFFSETS.$name)
-        };
-    }
-
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: BlockOffsets = unsafe { zeroed() };
     /// This kernel does not tell of a request's start, so whoever inserts it is taken for its owner.
     #[unsafe(no_mangle)]
     static OWNER_AT_INSERT: Global<u32> = Global::new(0);
@@ -441,15 +418,6 @@ mod kernel {
             None => bump(Counter::ErrorLimit),
         }
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -6,6 +6,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::macros::{btf_tracepoint, map};
     use aya_ebpf::maps::PerCpuArray;
@@ -14,7 +15,8 @@ mod kernel {
         DropOffsets, PROTOCOL_SLOTS, PROTOCOLS, REASONS, SLOT_OTHER, SLOT_SUBSYSTEM, SLOTS,
         SUBSYSTEMS,
     };
-    use hark_ebpf::kernel::{add, constant, field};
+    use hark_ebpf::kernel::{add, field};
+    use hark_ebpf::offset;
 
     const AF_INET: u16 = 2;
     const AF_INET6: u16 = 10;
@@ -23,10 +25,8 @@ mod kernel {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: DropOffsets = DropOffsets {
-        sock_protocol: 0,
-        sock_family: 0,
-    };
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: DropOffsets = unsafe { zeroed() };
 
     /// Packets by reason; see [`hark_common::drop`] for the slots.
     #[map]
@@ -57,9 +57,9 @@ mod kernel {
     unsafe fn protocol_slot(sk: *const c_void) -> u32 {
         // SAFETY: by the caller.
         unsafe {
-            match field::<u16>(sk, constant(&OFFSETS.sock_family)) {
+            match field::<u16>(sk, offset!(sock_family)) {
                 AF_INET | AF_INET6 => {
-                    field::<u8>(sk, constant(&OFFSETS.sock_protocol)) as u32 & (PROTOCOLS - 1)
+                    field::<u8>(sk, offset!(sock_protocol)) as u32 & (PROTOCOLS - 1)
                 }
                 _ => PROTOCOLS,
             }
@@ -109,15 +109,6 @@ mod kernel {
         bump(&MEMORY_LIMIT, unsafe { protocol_slot(ctx.arg(0)) });
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

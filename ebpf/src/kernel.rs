@@ -8,6 +8,26 @@ use hark_common::process::{ProcessKey, ProcessOffsets, Task};
 /// `PF_KTHREAD` of `include/linux/sched.h`: the kernel's own thread.
 pub const PF_KTHREAD: u32 = 0x0020_0000;
 
+/// What a program that panics does. None does: the verifier would refuse it.
+#[panic_handler]
+fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}
+
+/// The licence of all objects, by which the kernel decides which helpers it gives them.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+/// A field of the object's `OFFSETS`. One at a time: a copy of them all costs more than what is done
+/// with it.
+#[macro_export]
+macro_rules! offset {
+    ($($name:ident).+) => {
+        $crate::kernel::constant(&OFFSETS.$($name).+)
+    };
+}
+
 /// A value that the agent writes before the program is loaded, which the compiler must not know
 /// better than.
 #[inline(always)]

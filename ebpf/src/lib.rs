@@ -3,8 +3,9 @@
 //!
 //! The kernel side follows the framing of HTTP/1 so that it can tell where a head begins and
 //! where a message ends, copy only request heads, and stay silent during bodies; and the frames of
-//! HTTP/2, to copy header blocks and pass over what streams carry. That logic is worth testing byte by byte, which the kernel does not allow; so it is written against the
-//! [`env::Env`] trait and knows nothing of BPF. `socket.rs` binds it to the kernel.
+//! HTTP/2, to copy header blocks and pass over what streams carry. That logic is worth testing byte
+//! by byte, which the kernel does not allow; so it is written against the [`env::Env`] trait and
+//! knows nothing of BPF. `socket.rs` and what is in `socket/` bind it to the kernel.
 //!
 //! Written for the verifier: no slices, no panics, every index masked, loops bounded, all state in
 //! one place of known size.

@@ -9,6 +9,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::helpers::generated::{
         bpf_get_current_pid_tgid, bpf_get_current_task_btf, bpf_ktime_get_ns,
@@ -18,26 +19,14 @@ mod kernel {
     use aya_ebpf::programs::BtfTracePointContext;
     use hark_common::histogram::{BUCKETS, Exp2};
     use hark_common::memory::{MemoryCounter, MemoryOffsets, MemoryStalls, MemoryTally};
-    use hark_common::process::{ProcessKey, ProcessOffsets};
+    use hark_common::process::ProcessKey;
     use hark_ebpf::histogram::bucket;
     use hark_ebpf::kernel::{add, describe, is_kernel_thread, process_of};
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: MemoryOffsets = MemoryOffsets {
-        process: ProcessOffsets {
-            task_tgid: 0,
-            task_flags: 0,
-            task_comm: 0,
-            task_group_leader: 0,
-            task_start_boottime: 0,
-            task_self_exec_id: 0,
-            task_cgroups: 0,
-            css_set_dfl_cgrp: 0,
-            cgroup_kn: 0,
-            kernfs_node_id: 0,
-        },
-    };
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: MemoryOffsets = unsafe { zeroed() };
 
     /// `BPF_NOEXIST`.
     const NEW: u64 = 1;
@@ -204,15 +193,6 @@ mod kernel {
         }
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

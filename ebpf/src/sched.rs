@@ -11,16 +11,18 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::bindings::BPF_NOEXIST;
     use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
     use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
     use hark_common::histogram::BUCKETS;
-    use hark_common::process::{ProcessKey, ProcessOffsets};
+    use hark_common::process::ProcessKey;
     use hark_common::sched::{SchedCounter, SchedHost, SchedOffsets, SchedTally};
     use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{PF_KTHREAD, add, constant, describe, field, process_of};
+    use hark_ebpf::kernel::{PF_KTHREAD, add, describe, field, process_of};
+    use hark_ebpf::offset;
     use hark_ebpf::task_storage::TaskStorage;
 
     /// `PF_EXITING` of `include/linux/sched.h`.
@@ -28,26 +30,8 @@ mod kernel {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: SchedOffsets = SchedOffsets {
-        process: ProcessOffsets {
-            task_tgid: 0,
-            task_flags: 0,
-            task_comm: 0,
-            task_group_leader: 0,
-            task_start_boottime: 0,
-            task_self_exec_id: 0,
-            task_cgroups: 0,
-            css_set_dfl_cgrp: 0,
-            cgroup_kn: 0,
-            kernfs_node_id: 0,
-        },
-        task_pid: 0,
-        task_pcount: 0,
-        task_run_delay: 0,
-        task_sum_exec_runtime: 0,
-        task_nivcsw: 0,
-        reserved: 0,
-    };
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: SchedOffsets = unsafe { zeroed() };
 
     /// The kernel's sums for a thread, as they were when it last left a CPU.
     #[repr(C)]
@@ -103,7 +87,7 @@ mod kernel {
     #[inline(always)]
     fn left(prev: *const c_void) {
         // SAFETY: a field of a BTF pointer.
-        if unsafe { field::<u32>(prev, constant(&OFFSETS.task_pid)) } == 0 {
+        if unsafe { field::<u32>(prev, offset!(task_pid)) } == 0 {
             // The idle task waits for nothing.
             return;
         }
@@ -135,7 +119,7 @@ mod kernel {
             bump(SchedCounter::Merged, run.waits - 1);
         }
         // SAFETY: a field of a BTF pointer.
-        let flags: u32 = unsafe { field(prev, constant(&OFFSETS.process.task_flags)) };
+        let flags: u32 = unsafe { field(prev, offset!(process.task_flags)) };
         if flags & PF_KTHREAD != 0 {
             return;
         }
@@ -154,10 +138,10 @@ mod kernel {
         // SAFETY: fields of a BTF pointer.
         let (pcount, run_delay, runtime, nivcsw): (u64, u64, u64, u64) = unsafe {
             (
-                field(prev, constant(&OFFSETS.task_pcount)),
-                field(prev, constant(&OFFSETS.task_run_delay)),
-                field(prev, constant(&OFFSETS.task_sum_exec_runtime)),
-                field(prev, constant(&OFFSETS.task_nivcsw)),
+                field(prev, offset!(task_pcount)),
+                field(prev, offset!(task_run_delay)),
+                field(prev, offset!(task_sum_exec_runtime)),
+                field(prev, offset!(task_nivcsw)),
             )
         };
         let wait_ns = run_delay.wrapping_sub(state.run_delay);
@@ -179,7 +163,7 @@ mod kernel {
         if state.seen == 0 {
             state.seen = 1;
             let since = WATCHED_SINCE.get(0).copied().unwrap_or(0);
-            let start = constant(&OFFSETS.process.task_start_boottime);
+            let start = offset!(process.task_start_boottime);
             // SAFETY: a field of a BTF pointer.
             if since == 0 || unsafe { field::<u64>(prev, start) } < since {
                 return None;
@@ -250,15 +234,6 @@ mod kernel {
         left(ctx.arg(1));
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

@@ -13,6 +13,7 @@
 #[cfg(target_arch = "bpf")]
 mod kernel {
     use core::ffi::c_void;
+    use core::mem::zeroed;
 
     use aya_ebpf::helpers::generated::{
         bpf_get_current_task_btf, bpf_get_socket_cookie, bpf_ktime_get_ns, bpf_skc_to_tcp_sock,
@@ -21,14 +22,15 @@ mod kernel {
     use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
     use hark_common::histogram::Exp2;
-    use hark_common::process::{ProcessKey, ProcessOffsets, Task};
+    use hark_common::process::{ProcessKey, Task};
     use hark_common::socket::SocketAddress;
     use hark_common::tcp::{
         Connection, Failure, Figures, Lost, MAX_CONNECTIONS, MAX_LISTENERS, MAX_PROCESSES, Side,
         Tally, TcpOffsets, role, state,
     };
     use hark_ebpf::histogram::bucket;
-    use hark_ebpf::kernel::{add, constant, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::offset;
 
     const AF_INET: u16 = 2;
     const IPPROTO_TCP: u16 = 6;
@@ -46,42 +48,8 @@ mod kernel {
 
     /// Where this kernel's fields lie.
     #[unsafe(no_mangle)]
-    static OFFSETS: TcpOffsets = TcpOffsets {
-        process: ProcessOffsets {
-            task_tgid: 0,
-            task_flags: 0,
-            task_comm: 0,
-            task_group_leader: 0,
-            task_start_boottime: 0,
-            task_self_exec_id: 0,
-            task_cgroups: 0,
-            css_set_dfl_cgrp: 0,
-            cgroup_kn: 0,
-            kernfs_node_id: 0,
-        },
-        sock_family: 0,
-        sock_rcv_saddr: 0,
-        sock_num: 0,
-        sock_v6_rcv_saddr: 0,
-        sock_net: 0,
-        sock_cookie: 0,
-        sock_flags: 0,
-        sock_protocol: 0,
-        sock_err: 0,
-        sock_shutdown: 0,
-        net_inum: 0,
-        tcp_total_retrans: 0,
-        tcp_bytes_sent: 0,
-        tcp_bytes_retrans: 0,
-        tcp_bytes_received: 0,
-        tcp_srtt_us: 0,
-    };
-    macro_rules! offset {
-        ($name:ident) => {
-            constant(&OFFSETS.$name)
-        };
-    }
-
+    // SAFETY: integers, for which zero is a value.
+    static OFFSETS: TcpOffsets = unsafe { zeroed() };
     #[map]
     static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(MAX_CONNECTIONS, 0);
     /// Whoever called `listen` for an address last. Nothing is removed: a connection can only come to
@@ -550,15 +518,6 @@ mod kernel {
         }
         0
     }
-
-    #[panic_handler]
-    fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
-        loop {}
-    }
-
-    #[unsafe(link_section = "license")]
-    #[unsafe(no_mangle)]
-    static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
 }
 
 #[cfg(not(target_arch = "bpf"))]

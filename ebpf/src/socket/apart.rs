@@ -6,9 +6,11 @@
 
 use super::*;
 
+use hark_ebpf::classify::conclude;
 use hark_ebpf::exchange;
 use hark_ebpf::http1::{self, Found, Stream, Window};
 use hark_ebpf::http2;
+use hark_ebpf::walk::{gap, step};
 
 /// What each pointer points to, by `as_ref` or `as_mut`; gives back `$or` if one of them is null,
 /// which none is.

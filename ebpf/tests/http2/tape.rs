@@ -158,7 +158,7 @@ impl Tape {
         *sequence = sequence.wrapping_add(bytes);
     }
 
-    /// As the kernel programs do it, `socket.rs` and `kernel/http2.rs`.
+    /// As the kernel programs do it, `socket.rs` and `socket/http2.rs`.
     fn event(&mut self, direction: u8, moved: u64, vector: u64, count: u32, readable: bool) {
         if moved == 0 {
             return;
