@@ -85,6 +85,21 @@ pub fn stands_at(state: &mut SocketState, direction: u8, sequence: u32) {
     }
 }
 
+/// Bytes of a request that moved unseen before its answer, which is the next that moves in
+/// `direction`: nothing else is outstanding. They are told before it, so that the exchange is lost, and
+/// not unheard of.
+#[inline(always)]
+pub fn gap_before_answer(state: &mut SocketState, direction: u8, other: u32) -> u32 {
+    let answer = state.verdict == verdict::HTTP1 && !state.is_request(direction);
+    if !answer || state.outstanding() != 0 {
+        return 0;
+    }
+    match gap_before(state, direction ^ 1, other, 0) {
+        1 => 0,
+        gap => gap,
+    }
+}
+
 /// Bytes that moved unseen before the end of a connection: the last of it may be an answer that was
 /// given and not heard, which is not the same as none. 0 after an error, which may arrive before the
 /// event of what was sent.

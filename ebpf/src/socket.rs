@@ -27,7 +27,8 @@ mod socket {
     use hark_common::offsets::Offsets;
     use hark_common::socket::{AbortReason, RecordKind, SocketAddress, Task, slot};
     use hark_ebpf::classify::{
-        End, counted_in_body, ends_in_body, gap_before, is_for_http2, look, stands_at,
+        End, counted_in_body, ends_in_body, gap_before, gap_before_answer, is_for_http2, look,
+        stands_at,
     };
     use hark_ebpf::env::Env;
     use hark_ebpf::exchange::{
@@ -208,6 +209,16 @@ mod socket {
             return 0;
         }
         missing
+    }
+
+    /// Bytes that moved on a TCP socket in the other direction, if this is an answer to them.
+    #[inline(always)]
+    fn missing_before_answer(sk: *mut c_void, state: &mut SocketState, direction: u8) -> u32 {
+        let Some((received, sent)) = sequences(sk) else {
+            return 0;
+        };
+        let other = if direction == TX { received } else { sent };
+        gap_before_answer(state, direction, other)
     }
 
     /// `trace_sock_send_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.

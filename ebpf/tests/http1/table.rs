@@ -368,6 +368,28 @@ fn an_unseen_response_does_not_shift_the_next() {
     tape.balance();
 }
 
+#[test]
+fn a_request_that_nobody_heard_is_lost_when_it_is_answered() {
+    for (request, answer) in [(RX, TX), (TX, RX)] {
+        let mut tape = Tape::new();
+        tape.call(request, GET);
+        tape.call(answer, OK);
+        tape.unseen(request, GET.len() as u32);
+        tape.call(answer, OK);
+        assert_eq!(tape.counter(Counter::ExchangesBegun), 2);
+        assert_eq!(tape.counter(Counter::LostUnreadable), 1);
+        tape.call(request, GET);
+        tape.call(answer, OK);
+        assert_eq!(tape.responses().last().unwrap().index, 2);
+        assert_eq!(tape.counter(Counter::ExchangesEnded), 2);
+        // A farewell is no answer, not even behind a FIN.
+        tape.unseen(request, 1);
+        tape.call(answer, b"HTTP/1.1 408 Bye\r\n\r\n");
+        assert_eq!(tape.counter(Counter::ExchangesBegun), 3);
+        tape.balance();
+    }
+}
+
 /// What is sent first on the connection, and last, moves without an event.
 #[test]
 fn an_answer_that_nobody_heard_is_not_taken_for_none() {

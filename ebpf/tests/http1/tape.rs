@@ -8,8 +8,8 @@ use hark_common::socket::{
     AbortRecord, RecordHeader, RecordKind, RequestRecord, ResponseRecord, Task,
 };
 use hark_ebpf::classify::{
-    End, conclude, counted_in_body, end_of_stream, gap_at_end, gap_before, is_for_http2, look,
-    stands_at, tcp_state,
+    End, conclude, counted_in_body, end_of_stream, gap_at_end, gap_before, gap_before_answer,
+    is_for_http2, look, stands_at, tcp_state,
 };
 use hark_ebpf::env::Env;
 use hark_ebpf::exchange::{Scratch, SocketState, close, verdict};
@@ -171,6 +171,12 @@ impl Tape {
         s.event.direction = direction;
         s.event.blocking = u8::from(*blocking && direction == RX);
         s.event.socket = 7;
+        let missing = gap_before_answer(state, direction, other);
+        if missing != 0 {
+            s.event.direction = direction ^ 1;
+            gap(world, state, s, missing);
+            s.event.direction = direction;
+        }
         stands_at(state, direction ^ 1, other);
         let missing = gap_before(state, direction, *sequence, moved as u32);
         if missing != 0 {

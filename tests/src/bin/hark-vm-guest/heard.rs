@@ -93,8 +93,12 @@ pub(crate) fn check_one(check: &Check, agent: &Agent) -> String {
         &counts,
         || served(&server.process.stdout()),
     );
+    let protocol = match check.over {
+        Over::V4 | Over::V6 => Protocol::Http1,
+        Over::Unix => Protocol::Unix,
+    };
     books.close(
-        Protocol::Http1,
+        protocol,
         &[
             End {
                 what: "served",

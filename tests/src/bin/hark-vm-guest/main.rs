@@ -27,6 +27,9 @@ use self::report::Report;
 /// whatever else its host does.
 const PATIENCE: Duration = Duration::from_secs(300);
 
+/// How long the agent may take to report what has happened, until it is judged by what it has.
+const SETTLE: Duration = Duration::from_secs(60);
+
 fn main() -> anyhow::Result<()> {
     if std::process::id() != 1 {
         let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -15,7 +15,7 @@ use hark_tests::schedstat::{self, Threads};
 use hark_tests::{names, tools, wait};
 use rustix::process::Signal;
 
-use crate::{PATIENCE, attached};
+use crate::{PATIENCE, SETTLE, attached};
 
 const MIB: u64 = 1 << 20;
 
@@ -47,7 +47,7 @@ pub(crate) fn cpu(agent: &Agent) -> String {
     }
     // A switch that the kernel skipped is entered with the next one: the sums have it, the counts do
     // not.
-    let told = wait::settle(PATIENCE, &truth, look);
+    let told = wait::settle(SETTLE, &truth, look);
     let merged = truth.runs - told.runs;
     assert_eq!(
         told,
@@ -104,11 +104,16 @@ pub(crate) fn memory(agent: &Agent) -> String {
     let status = process.wait(PATIENCE);
     assert!(died_of(status, Signal::KILL), "{status}");
     assert_eq!(cgroup.field("memory.events", "oom_kill"), 1);
-    wait::expect_within(PATIENCE, "kills of the service", &1, || {
-        agent
-            .page()
-            .total("hark_service_memory_oom_kills_total", &labels)
-    });
+    let kills = "hark_service_memory_oom_kills_total";
+    let told = wait::settle(SETTLE, &1, || agent.page().total(kills, &labels));
+    let page = agent.page();
+    assert_eq!(
+        told,
+        1,
+        "kills of the service; of all: {:?}; lost: {:?}",
+        page.by(kills, "service_name", &[]),
+        page.by("hark_memory_events_lost_total", "reason", &[])
+    );
     "1 of 1 kills".into()
 }
 
@@ -127,7 +132,7 @@ pub(crate) fn network(agent: &Agent) -> String {
             &[("service_name", &service), ("error_type", "refused")],
         )
     };
-    let told = wait::settle(Duration::from_secs(60), &REFUSED, look);
+    let told = wait::settle(SETTLE, &REFUSED, look);
     let missed = missed(&agent.page()) - before;
     assert!(
         told <= REFUSED && REFUSED - told <= missed,

@@ -2,6 +2,7 @@
 //! library that the agent has to find and probe.
 
 use std::process::Command;
+use std::time::Duration;
 
 use hark_tests::agent::{self, Agent};
 use hark_tests::certificate::Certificate;
@@ -11,6 +12,7 @@ use hark_tests::process::Process;
 use hark_tests::server::nginx::Nginx;
 use hark_tests::skip::Skip;
 use hark_tests::tools;
+use hark_tests::wait;
 
 use crate::PATIENCE;
 use crate::books::{Books, End, Protocol};
@@ -33,16 +35,35 @@ pub(crate) fn check(agent: &Agent, protocol: Protocol, manner: &[&str]) -> Strin
         ..Nginx::default()
     };
     let server = nginx.start("tls-nginx").unwrap_or_else(|skip| have(skip));
+    let h2load = tools::find("h2load").unwrap_or_else(|skip| have(skip));
+    let ask = |service: &str| {
+        let mut command = Command::new(&h2load);
+        command
+            .args(["-n", &REQUESTS.to_string(), "-c", "3"])
+            .args(manner)
+            .arg(format!("https://{}/ok", server.tcp()))
+            .env("OTEL_SERVICE_NAME", service);
+        let said = Process::run(command, PATIENCE);
+        assert!(said.contains(&format!("{REQUESTS} 2xx")), "{said}");
+    };
+    // The library is found when a process has it, and probed a moment later: connections until then
+    // cannot be read, and are counted so.
+    wait::until(PATIENCE, "the library to be probed", || {
+        ask(&names::unique("tls-before"));
+        let both = [agent::SERVER, agent::CLIENT].map(|family| {
+            let https = [("url_scheme", "https")];
+            agent.page().total(&format!("{family}_count"), &https)
+        });
+        (!both.contains(&0)).then_some(())
+    });
+    let before = wait::until(PATIENCE, "all of that to be reported", || {
+        let before = agent.server_counts(&server.service);
+        std::thread::sleep(Duration::from_secs(2));
+        (agent.server_counts(&server.service) == before).then_some(before)
+    });
     let service = names::unique("tls-h2load");
-    let mut command = Command::new(tools::find("h2load").unwrap_or_else(|skip| have(skip)));
-    command
-        .args(["-n", &REQUESTS.to_string(), "-c", "3"])
-        .args(manner)
-        .arg(format!("https://{}/ok", server.tcp()))
-        .env("OTEL_SERVICE_NAME", &service);
     let books = Books::open(agent);
-    let said = Process::run(command, PATIENCE);
-    assert!(said.contains(&format!("{REQUESTS} 2xx")), "{said}");
+    ask(&service);
     let asked = metrics::counts(&[("GET", "200", REQUESTS)]);
     books.close(
         protocol,
@@ -50,7 +71,13 @@ pub(crate) fn check(agent: &Agent, protocol: Protocol, manner: &[&str]) -> Strin
             End {
                 what: "served",
                 own: asked.clone(),
-                heard: &|page| page.counts(agent::SERVER, &server.service),
+                heard: &|page| {
+                    let mut heard = page.counts(agent::SERVER, &server.service);
+                    for (kind, count) in &mut heard {
+                        *count -= before.get(kind).copied().unwrap_or(0);
+                    }
+                    heard
+                },
             },
             End {
                 what: "sent",
