@@ -87,7 +87,7 @@ fn table(reports: &[&Report]) -> String {
          server counted 64 served, and hark heard 64 at either end, by method and status. From 7.0 on the\n\
          kernel now and then skips an event (`hark_events_skipped_total`): then *127 of 128, 1 counted as\n\
          lost*, over both ends, means that what is missing is what hark says is missing, and before 7.0 it\n\
-         is a failure.\n\n",
+         is a failure. `AF_UNIX` sockets have no sequence numbers by which a skipped event could be told.\n\n",
     );
     let mut row = |first: &str, cells: Vec<String>| {
         let _ = write!(text, "| {first} |");
