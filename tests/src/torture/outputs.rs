@@ -4,7 +4,7 @@ use crate::agent::{self, Agent};
 use crate::disk::Small;
 use crate::load::{Plan, Sent};
 use crate::metrics::Page;
-use crate::otlp::{Manner, Receiver};
+use crate::otlp::{ARRIVAL, Manner, Receiver};
 use crate::server::Server;
 use crate::skip::Skip;
 use crate::torture::books::Books;
@@ -32,11 +32,14 @@ pub(super) fn collector(scale: Scale) -> Result<Outcome, Skip> {
     let nginx = nginx()?;
     let receiver = Receiver::grpc(Manner::Accepting);
     let (address, endpoint) = (receiver.address(), receiver.endpoint());
-    let agent = Agent::start(&[("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    let agent = Agent::start(&[
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
+    ]);
     let mut books = Books::open(&agent);
     let exported = || spans(&agent.page())[1];
     let mut loads = vec![load(&nginx, scale)];
-    wait::until(wait::SETTLE, "spans at the collector", || {
+    wait::until(ARRIVAL, "spans at the collector", || {
         (exported() > 0).then_some(())
     });
     drop(receiver);
@@ -44,7 +47,7 @@ pub(super) fn collector(scale: Scale) -> Result<Outcome, Skip> {
     let before = exported();
     let receiver = Receiver::grpc_at(address, Manner::Accepting);
     loads.push(load(&nginx, scale));
-    wait::until(6 * wait::SETTLE, "spans at the new collector", || {
+    wait::until(3 * ARRIVAL, "spans at the new collector", || {
         (exported() > before).then_some(())
     });
     for sent in &loads {
@@ -52,7 +55,7 @@ pub(super) fn collector(scale: Scale) -> Result<Outcome, Skip> {
     }
     let outcome = books.close(&agent);
     wait::expect_within(
-        6 * wait::SETTLE,
+        3 * ARRIVAL,
         "spans offered = exported + dropped, and none queued",
         &true,
         || {
