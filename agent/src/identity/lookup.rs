@@ -45,6 +45,8 @@ pub(super) struct Found {
     pub(super) service: Service,
     /// It was still there.
     pub(super) alive: bool,
+    /// It was in the middle of exec, and will have another name in a moment.
+    pub(super) unsettled: bool,
 }
 
 /// Looks processes up; keeps what they have in common.
@@ -119,7 +121,11 @@ impl Lookup {
         };
         metrics.lookup(outcome);
         let service = self.service(task, seen);
-        Found { service, alive }
+        Found {
+            service,
+            alive,
+            unsettled: outcome == Outcome::Unsettled,
+        }
     }
 
     /// All that is left of a process that cannot be looked at.
@@ -196,6 +202,18 @@ impl Lookup {
         }
         seen.cwd = process.link("cwd").ok();
         match process.read("environ", MAX_ENVIRON, &mut self.buffer) {
+            // What it will be called, or was, it does not say now.
+            Ok(_)
+                if !process.zombie
+                    && (process.without_program
+                        || (self.buffer.is_empty() && seen.cmdline.is_empty())) =>
+            {
+                let left = Seen {
+                    membership: seen.membership,
+                    ..self.unseen(task, remains, metrics)
+                };
+                return (left, Outcome::Unsettled);
+            }
             Ok(extent) => {
                 if extent == Extent::Cut {
                     metrics.environ_cut();

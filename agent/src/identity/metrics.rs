@@ -14,6 +14,8 @@ pub(super) enum Outcome {
     Gone,
     /// Something could not be read: the agent lacks the right, or the kernel refused.
     Denied,
+    /// It was in the middle of exec: it is looked up again when it is next met.
+    Unsettled,
 }
 
 type Label = [(&'static str, &'static str); 1];
@@ -25,6 +27,7 @@ pub(super) struct Metrics {
     found: Counter,
     gone: Counter,
     denied: Counter,
+    unsettled: Counter,
     /// Processes forgotten because the table was full.
     pub(super) evictions: Counter,
     /// Processes in the table.
@@ -43,6 +46,7 @@ impl Metrics {
             found: of("found"),
             gone: of("gone"),
             denied: of("denied"),
+            unsettled: of("unsettled"),
             lookups,
             evictions: Counter::default(),
             processes: Gauge::default(),
@@ -57,13 +61,19 @@ impl Metrics {
             Outcome::Found => &self.found,
             Outcome::Gone => &self.gone,
             Outcome::Denied => &self.denied,
+            Outcome::Unsettled => &self.unsettled,
         }
         .inc();
     }
 
     #[cfg(test)]
-    pub(super) fn lookups_by_outcome(&self) -> [u64; 3] {
-        [self.found.get(), self.gone.get(), self.denied.get()]
+    pub(super) fn lookups_by_outcome(&self) -> [u64; 4] {
+        [
+            self.found.get(),
+            self.gone.get(),
+            self.denied.get(),
+            self.unsettled.get(),
+        ]
     }
 
     pub(super) fn attributes_discarded(&self) {
@@ -77,7 +87,7 @@ impl Metrics {
     pub(super) fn register(&self, registry: &mut Registry) {
         registry.register(
             "hark_identity_lookups",
-            "Processes looked up in /proc: found whole, gone before they were looked at, or denied in part",
+            "Processes looked up in /proc: found whole, gone before they were looked at, denied in part, or unsettled in the middle of exec, to be looked up again",
             self.lookups.clone(),
         );
         registry.register(

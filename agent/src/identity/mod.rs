@@ -89,6 +89,9 @@ pub struct Remains<'a> {
 const SWEEP_BATCH: usize = 64;
 /// Departures that are kept between two sweeps, at least.
 const MIN_DEPARTED: usize = 1024;
+/// How often a process is looked up that seems to be in the middle of exec. One that has taken its
+/// own arguments and environment away would seem so for ever.
+const MAX_TRIES: u8 = 100;
 /// How long a process that is gone is remembered, for the records that are still on their way.
 const GONE_KEPT: Duration = Duration::from_secs(60);
 
@@ -117,6 +120,8 @@ struct Entry {
     used: bool,
     /// When it was found to be gone.
     gone: Option<Instant>,
+    /// How often it was looked up in the middle of exec, to be looked up again; 0 once it is known.
+    tries: u8,
 }
 
 impl Identities {
@@ -139,7 +144,9 @@ impl Identities {
     /// The service of the process that `task` belongs to. Looks at `/proc` if the process is not
     /// known yet; else it is one hash lookup.
     pub fn resolve(&mut self, task: &Task) -> Arc<Service> {
-        if let Some(entry) = self.processes.get_mut(&task.process) {
+        if let Some(entry) = self.processes.get_mut(&task.process)
+            && entry.tries == 0
+        {
             entry.used = true;
             return Arc::clone(&entry.service);
         }
@@ -152,7 +159,9 @@ impl Identities {
     pub fn learn(&mut self, process: &ProcessRecord, remains: Remains<'_>) {
         let known = self.processes.get(&process.task.process);
         // A name by `comm` is all there was without the command line.
-        if known.is_none_or(|e| e.service.source == NameSource::Comm && !remains.args.is_empty()) {
+        if known.is_none_or(|e| {
+            e.tries > 0 || e.service.source == NameSource::Comm && !remains.args.is_empty()
+        }) {
             self.look_up(&process.task, remains);
         }
     }
@@ -180,6 +189,10 @@ impl Identities {
 
     fn look_up(&mut self, task: &Task, remains: Remains<'_>) -> Arc<Service> {
         let found = self.lookup.find(task, remains, &self.metrics);
+        let tries = match self.processes.get(&task.process) {
+            Some(entry) if found.unsettled => (entry.tries + 1) % MAX_TRIES,
+            Some(_) | None => u8::from(found.unsettled),
+        };
         self.remove(&task.process);
         let now = Instant::now();
         if found.alive {
@@ -192,6 +205,7 @@ impl Identities {
             service: Arc::clone(&service),
             used: false,
             gone: (!found.alive).then_some(now),
+            tries,
         };
         self.processes.insert(task.process, entry);
         if self.processes.len() > self.max {

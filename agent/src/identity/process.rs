@@ -32,6 +32,9 @@ pub(super) struct Process {
     handle: Handle,
     /// It has ended and waits to be reaped: `/proc` knows its cgroup, and little else.
     pub(super) zombie: bool,
+    /// It is in the middle of exec, or of its end: the program's stack, which exec makes last of all,
+    /// is not there, nor are arguments and environment. Also if this agent may not look at them.
+    pub(super) without_program: bool,
     /// Its parent, in the pid namespace of the `/proc` mount; 0 for none.
     pub(super) parent: u32,
 }
@@ -71,6 +74,7 @@ impl Process {
         let mut process = Self {
             handle,
             zombie: false,
+            without_program: false,
             parent: 0,
         };
         let mut buffer = Vec::with_capacity(MAX_LENGTH);
@@ -83,6 +87,8 @@ impl Process {
         let stat = ProcessStat::parse(&buffer).ok_or(Absence::Denied)?;
         // A leader that ended before its threads is a zombie in name only.
         process.zombie = matches!(stat.state, b'Z' | b'X') && stat.threads <= 1;
+        process.without_program =
+            stat.stack == 0 && !matches!(stat.state, b'Z' | b'X') && !stat.is_kernel_thread();
         process.parent = stat.parent;
         Ok((process, stat.start_ticks))
     }
@@ -127,6 +133,7 @@ impl Process {
         Some(Self {
             handle: Handle::new_with_root(path).ok()?,
             zombie: self.zombie,
+            without_program: self.without_program,
             parent: self.parent,
         })
     }

@@ -6,6 +6,7 @@
 
 use std::error::Error;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -22,8 +23,9 @@ const DEADLINE: Duration = Duration::from_secs(1);
 /// is seen while it is there.
 const TEND: Duration = Duration::from_secs(2);
 
-/// Scrapes that may wait for one group.
-const QUEUE: usize = 4;
+/// Scrapes that may wait for one group. Those that wait at the same time share one collection, so
+/// that many who ask at once wait no longer than two.
+const QUEUE: usize = 64;
 
 /// Why a group has not all of its metrics.
 #[derive(Debug, Error)]
@@ -117,8 +119,9 @@ struct Request {
     reply: SyncSender<Reply>,
 }
 
+#[derive(Clone)]
 struct Reply {
-    page: Vec<u8>,
+    page: Arc<[u8]>,
     success: bool,
     took: Duration,
 }
@@ -212,36 +215,55 @@ impl Groups {
 fn serve(name: &'static str, mut collect: Box<dyn Collect>, requests: &Receiver<Request>) {
     let mut complained = false;
     loop {
-        match requests.recv_timeout(TEND) {
-            Ok(request) => {
-                let started = Instant::now();
-                let mut body = Vec::new();
-                let mut page = Page::new(request.format, &mut body);
-                let collected = collect.collect(&mut page);
-                let flushed = page.flush().map_err(CollectError::from);
-                let result = collected.and(flushed);
-                // Once, not with each scrape.
-                if let Err(error) = &result
-                    && !std::mem::replace(&mut complained, true)
-                {
-                    tracing::warn!(collector = name, %error, "metrics are missing");
-                }
-                // Nobody waits any more if it took too long.
-                let _ = request.reply.try_send(Reply {
-                    page: body,
-                    success: result.is_ok(),
-                    took: started.elapsed(),
-                });
+        let first = match requests.recv_timeout(TEND) {
+            Ok(request) => request,
+            Err(RecvTimeoutError::Timeout) => {
+                collect.tend();
+                continue;
             }
-            Err(RecvTimeoutError::Timeout) => collect.tend(),
             Err(RecvTimeoutError::Disconnected) => return,
+        };
+        let mut waiting: Vec<Request> = std::iter::once(first).chain(requests.try_iter()).collect();
+        while let Some(format) = waiting.first().map(|request| request.format) {
+            let (reply, error) = answer(collect.as_mut(), format);
+            // Once, not with each scrape.
+            if let Some(error) = error
+                && !std::mem::replace(&mut complained, true)
+            {
+                tracing::warn!(collector = name, %error, "metrics are missing");
+            }
+            waiting.retain(|request| {
+                let same = request.format == format;
+                if same {
+                    // Nobody waits any more if it took too long.
+                    let _ = request.reply.try_send(reply.clone());
+                }
+                !same
+            });
         }
     }
+}
+
+/// One collection, and what kept it from being whole.
+fn answer(collect: &mut dyn Collect, format: Format) -> (Reply, Option<CollectError>) {
+    let started = Instant::now();
+    let mut body = Vec::new();
+    let mut page = Page::new(format, &mut body);
+    let collected = collect.collect(&mut page);
+    let flushed = page.flush().map_err(CollectError::from);
+    let error = collected.and(flushed).err();
+    let reply = Reply {
+        page: body.into(),
+        success: error.is_none(),
+        took: started.elapsed(),
+    };
+    (reply, error)
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::sync::mpsc::channel;
 
     use super::*;
@@ -310,6 +332,35 @@ mod tests {
             assert!(page.contains("hark_collector_success{collector=\"stuck\"} 0\n"));
         }
         drop(let_go);
+    }
+
+    /// Slow, so that others come meanwhile; counts how often.
+    struct Slow(Arc<AtomicUsize>);
+    impl Collect for Slow {
+        fn collect(&mut self, page: &mut Page<'_>) -> Result<(), CollectError> {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            thread::sleep(Duration::from_millis(150));
+            Good.collect(page)
+        }
+    }
+
+    /// One after the other, the last of them would wait for more than the deadline, and get nothing.
+    #[test]
+    fn those_who_ask_at_once_are_answered_together() {
+        let collected = Arc::new(AtomicUsize::new(0));
+        let slow = Box::new(Slow(Arc::clone(&collected))) as Box<dyn Collect>;
+        let groups = Groups::start(vec![("slow", slow)]).unwrap();
+        thread::scope(|scope| {
+            for _ in 0..10 {
+                scope.spawn(|| {
+                    let page = page(&groups);
+                    assert!(page.contains("hark_collector_success{collector=\"slow\"} 1\n"));
+                    assert!(page.contains("things_total 7\n"), "{page}");
+                });
+            }
+        });
+        let times = collected.load(Ordering::Relaxed);
+        assert!(times < 10, "{times} collections");
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use super::*;
+use crate::identity::Identities;
 
 const ID: &str = "9ec39b91f3d70e1beff50a308f77067065ea6be0d91a3378375056cd4422cf3d";
 const PID: u32 = 4211;
@@ -25,7 +26,7 @@ impl Host {
             format!("{pid}/stat"),
             &format!(
                 "{PID} (a) b) S 1 {PID} {PID} 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 {START_TICKS} \
-                 9 10 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
+                 9 10 18446744073709551615 1 1 140722 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n"
             ),
         );
         host.write(format!("{pid}/cmdline"), "python3\0/srv/shop/app.py\0");
@@ -104,6 +105,47 @@ fn named(name: &str, source: NameSource) -> (String, NameSource) {
 
 const COMPOSE: &str = r#"{"Name":"/shop-web-2","Config":{"Labels":{
     "com.docker.compose.project":"shop","com.docker.compose.service":"web"}}}"#;
+
+/// In the middle of exec the stack, the arguments and the environment are not there yet.
+#[test]
+fn in_the_middle_of_exec_nothing_is_known_yet() {
+    let host = Host::new("0::/\n", "");
+    let stat = host.root.path().join(format!("{PID}/stat"));
+    let settled = fs::read_to_string(&stat).unwrap();
+    fs::write(&stat, settled.replace(" 140722 ", " 0 ")).unwrap();
+    host.write(&format!("{PID}/cmdline"), "");
+    let mut identities = Identities::new(host.root.path().to_owned(), 8);
+    let name = |identities: &mut Identities| {
+        let service = identities.resolve(&task());
+        (service.name.to_string(), service.source)
+    };
+    assert_eq!(name(&mut identities), named("python3", NameSource::Comm));
+    // What was read before the stack was there is not believed, though it may be whole by now.
+    host.write(&format!("{PID}/environ"), "OTEL_SERVICE_NAME=cart\0");
+    assert_eq!(name(&mut identities), named("python3", NameSource::Comm));
+    fs::write(&stat, settled).unwrap();
+    host.write(&format!("{PID}/cmdline"), "python3\0");
+    for _ in 0..2 {
+        assert_eq!(
+            name(&mut identities),
+            named("cart", NameSource::Environment)
+        );
+    }
+    let outcomes = identities.metrics.lookups_by_outcome();
+    assert_eq!(outcomes, [1, 0, 0, 2]);
+}
+
+/// One that never has any of it is not looked up for ever.
+#[test]
+fn who_never_settles_is_given_up() {
+    let host = Host::new("0::/\n", "");
+    host.write(&format!("{PID}/cmdline"), "");
+    let mut identities = Identities::new(host.root.path().to_owned(), 8);
+    for _ in 0..1000 {
+        identities.resolve(&task());
+    }
+    assert_eq!(identities.metrics.lookups_by_outcome(), [0, 0, 0, 100]);
+}
 
 #[test]
 fn strongest_first() {
@@ -360,7 +402,7 @@ fn what_cannot_be_read_is_counted_and_the_rest_is_used() {
         &metrics,
     );
     assert_eq!((&*found.service.name, found.alive), ("app", true));
-    assert_eq!(metrics.lookups_by_outcome(), [0, 0, 1]);
+    assert_eq!(metrics.lookups_by_outcome(), [0, 0, 1, 0]);
 
     // Of a process that may not be looked at at all, nobody knows that it is gone.
     let stat = host.root.path().join(format!("{PID}/stat"));
@@ -375,7 +417,7 @@ fn what_cannot_be_read_is_counted_and_the_rest_is_used() {
         &metrics,
     );
     assert_eq!((&*found.service.name, found.alive), ("cart", true));
-    assert_eq!(metrics.lookups_by_outcome(), [0, 0, 2]);
+    assert_eq!(metrics.lookups_by_outcome(), [0, 0, 2, 0]);
     assert!(lookup.is_alive(&task().process));
 }
 
