@@ -11,7 +11,7 @@
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
 
 #[cfg(target_arch = "bpf")]
-mod kernel {
+mod tcp {
     use core::ffi::c_void;
     use core::mem::zeroed;
 
@@ -28,15 +28,19 @@ mod kernel {
         Tally, TcpOffsets, role, state,
     };
     use hark_ebpf::histogram::observe;
-    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, process_of};
     use hark_ebpf::maps::{count, of_process};
     use hark_ebpf::offset;
 
-    const AF_INET: u16 = 2;
+    mod figures;
+    mod life;
+    mod owner;
+
+    use figures::{HOST, Program, both, side};
+    use life::{CONNECTIONS, closed, connecting, established, followed, retransmitted};
+    use owner::{LISTENERS, current, listener, local};
+
     const IPPROTO_TCP: u16 = 6;
-    const SHUTDOWN_BOTH: u8 = 3;
-    /// `SOCK_DONE` of `enum sock_flags`: the peer's FIN has been received.
-    const SOCK_DONE: u64 = 1 << 1;
     /// `include/net/tcp_states.h`.
     const ESTABLISHED: i32 = 1;
     const SYN_SENT: i32 = 2;
@@ -49,323 +53,7 @@ mod kernel {
     // SAFETY: integers, for which zero is a value.
     static OFFSETS: TcpOffsets = unsafe { zeroed() };
     #[map]
-    static CONNECTIONS: HashMap<u64, Connection> = HashMap::with_max_entries(MAX_CONNECTIONS, 0);
-    /// Whoever called `listen` for an address last. Nothing is removed: a connection can only come to
-    /// an address that somebody listens on, and who does has replaced whoever did.
-    #[map]
-    static LISTENERS: LruHashMap<SocketAddress, Task> =
-        LruHashMap::with_max_entries(MAX_LISTENERS, 0);
-    #[map]
-    static PROCESSES: HashMap<ProcessKey, Tally> = HashMap::with_max_entries(MAX_PROCESSES, 0);
-    #[map]
-    static HOST: PerCpuArray<Figures> = PerCpuArray::with_max_entries(1, 0);
-    #[map]
     static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Lost::COUNT, 0);
-    /// A tally that is being made, for its size. One per program: softirq may interrupt one program
-    /// by another on the same CPU, but none by itself.
-    #[map]
-    static FRESH: PerCpuArray<Tally> = PerCpuArray::with_max_entries(Program::COUNT, 0);
-
-    /// The programs that may make a tally; slots of [`FRESH`].
-    #[derive(Clone, Copy)]
-    enum Program {
-        SetState,
-        Retransmit,
-        RetransmitSynack,
-        SendReset,
-        ReceiveReset,
-    }
-
-    impl Program {
-        const COUNT: u32 = Self::ReceiveReset as u32 + 1;
-    }
-
-    /// The figures of a process; none if nobody is known, or there is no room.
-    #[inline(always)]
-    fn figures_of(task: *const Task, program: Program) -> Option<*mut Figures> {
-        // SAFETY: the callers pass a map's value, or one on the stack.
-        let key = unsafe { (*task).process };
-        if key.pid == 0 {
-            return None;
-        }
-        let tally = of_process(&PROCESSES, &key, (&FRESH, program as u32), |fresh| {
-            // SAFETY: this CPU's and this program's own slot, whose figures are always zero.
-            unsafe { (*fresh).task = *task }
-        });
-        let Some(tally) = tally else {
-            count(&COUNTERS, Lost::Processes as u32);
-            return None;
-        };
-        // SAFETY: not null.
-        Some(unsafe { &raw mut (*tally).figures })
-    }
-
-    /// Does the same to the figures of the host and to those of whom it concerns.
-    #[inline(always)]
-    fn both(task: *const Task, program: Program, act: impl Fn(*mut Figures)) {
-        if let Some(host) = HOST.get_ptr_mut(0) {
-            act(host);
-        }
-        if let Some(own) = figures_of(task, program) {
-            act(own);
-        }
-    }
-
-    /// One side of the figures.
-    ///
-    /// # Safety
-    ///
-    /// `figures` must be valid.
-    #[inline(always)]
-    unsafe fn side(figures: *mut Figures, role: u8) -> *mut Side {
-        // SAFETY: by the caller; there are two sides.
-        unsafe {
-            (&raw mut (*figures).sides)
-                .cast::<Side>()
-                .add((role & 1) as usize)
-        }
-    }
-
-    /// Who is running, if it is a process and not the kernel.
-    #[inline(always)]
-    fn current() -> Task {
-        let mut task = Task::default();
-        // SAFETY: the helper gives a BTF pointer.
-        unsafe {
-            let current: *const c_void = bpf_get_current_task_btf().cast_const().cast();
-            if !is_kernel_thread(current, &OFFSETS.process) {
-                let key = process_of(current, &OFFSETS.process);
-                describe(&mut task, key, current, &OFFSETS.process);
-            }
-        }
-        task
-    }
-
-    /// This end's address.
-    ///
-    /// # Safety
-    ///
-    /// `sk` must be a BTF pointer to a `sock`.
-    #[inline(always)]
-    unsafe fn local(sk: *const c_void) -> SocketAddress {
-        // SAFETY: by the caller.
-        unsafe {
-            let mut to = SocketAddress {
-                family: field(sk, offset!(sock_family)),
-                port: field(sk, offset!(sock_num)),
-                ..SocketAddress::default()
-            };
-            let net: *const c_void = field(sk, offset!(sock_net));
-            if !net.is_null() {
-                to.netns = field(net, offset!(net_inum));
-            }
-            if to.family == AF_INET {
-                let address: u32 = field(sk, offset!(sock_rcv_saddr));
-                to.addr.as_mut_ptr().cast::<u32>().write_unaligned(address);
-            } else {
-                let at = offset!(sock_v6_rcv_saddr);
-                let words: [u64; 2] = [probe(sk as u64, at), probe(sk as u64, at + 8)];
-                let addr = to.addr.as_mut_ptr().cast::<u64>();
-                addr.write_unaligned(words[0]);
-                addr.add(1).write_unaligned(words[1]);
-            }
-            to
-        }
-    }
-
-    /// Whoever listens where this connection came to: on its own address, or on all.
-    ///
-    /// # Safety
-    ///
-    /// As for [`local`].
-    #[inline(always)]
-    unsafe fn listener(sk: *const c_void) -> Task {
-        // SAFETY: by the caller; the values are copied at once.
-        unsafe {
-            let mut at = local(sk);
-            if let Some(task) = LISTENERS.get(&at) {
-                return *task;
-            }
-            at.addr = [0; 16];
-            if let Some(task) = LISTENERS.get(&at) {
-                return *task;
-            }
-        }
-        count(&COUNTERS, Lost::Listener as u32);
-        Task::default()
-    }
-
-    /// The connection of this socket, if it is followed.
-    ///
-    /// # Safety
-    ///
-    /// `sk` must be a BTF pointer to a `sock` or a `sock_common`.
-    #[inline(always)]
-    unsafe fn followed(sk: *const c_void) -> *mut Connection {
-        // SAFETY: by the caller.
-        let cookie: u64 = unsafe { field(sk, offset!(sock_cookie)) };
-        match CONNECTIONS.get_ptr_mut(&cookie) {
-            Some(connection) => connection,
-            None => core::ptr::null_mut(),
-        }
-    }
-
-    /// Counts the retransmits that have not been counted.
-    #[inline(always)]
-    fn retransmitted(connection: *mut Connection, total: u32, program: Program) {
-        // SAFETY: not null by the callers; the socket's lock keeps others away.
-        unsafe {
-            let more = total.wrapping_sub((*connection).retransmits);
-            if more == 0 {
-                return;
-            }
-            (*connection).retransmits = total;
-            let role = (*connection).role;
-            both(&raw const (*connection).task, program, |figures| {
-                add(&raw mut (*side(figures, role)).retransmits, more as u64);
-            });
-        }
-    }
-
-    /// `connect` has chosen where to, and is about to send its SYN.
-    #[inline(always)]
-    fn connecting(sk: *mut c_void, tcp: *const c_void) {
-        // SAFETY: helpers and fields of BTF pointers.
-        unsafe {
-            let connection = Connection {
-                task: current(),
-                opened_ns: bpf_ktime_get_ns(),
-                sent_before: 0,
-                received_before: 0,
-                retransmits: field(tcp, offset!(tcp_total_retrans)),
-                role: role::CLIENT,
-                state: state::OPENING,
-                reserved: [0; 2],
-            };
-            let cookie = bpf_get_socket_cookie(sk);
-            if CONNECTIONS.insert(&cookie, &connection, 0).is_err() {
-                count(&COUNTERS, Lost::Connections as u32);
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn established(sk: *mut c_void, tcp: *const c_void, old: i32) {
-        // SAFETY: helpers and fields of BTF pointers; what is followed is not null.
-        unsafe {
-            let connection = followed(sk);
-            if !connection.is_null() {
-                if (*connection).state != state::OPENING {
-                    return;
-                }
-                (*connection).state = state::OPEN;
-                let took = bpf_ktime_get_ns().saturating_sub((*connection).opened_ns);
-                both(
-                    &raw const (*connection).task,
-                    Program::SetState,
-                    |figures| {
-                        add(&raw mut (*side(figures, role::CLIENT)).established, 1);
-                        observe(&raw mut (*figures).connect, took);
-                    },
-                );
-                return;
-            }
-            if old != SYN_RECV {
-                // There was no room for it, or the agent was not there, when it called connect.
-                if let Some(host) = HOST.get_ptr_mut(0) {
-                    add(&raw mut (*side(host, role::CLIENT)).established, 1);
-                }
-                return;
-            }
-            let connection = Connection {
-                task: listener(sk),
-                opened_ns: 0,
-                sent_before: 0,
-                received_before: 0,
-                // What was sent again of the handshake has been counted for the listener.
-                retransmits: field(tcp, offset!(tcp_total_retrans)),
-                role: role::SERVER,
-                state: state::OPEN,
-                reserved: [0; 2],
-            };
-            both(&raw const connection.task, Program::SetState, |figures| {
-                add(&raw mut (*side(figures, role::SERVER)).established, 1);
-            });
-            let cookie = bpf_get_socket_cookie(sk);
-            if CONNECTIONS.insert(&cookie, &connection, 0).is_err() {
-                count(&COUNTERS, Lost::Connections as u32);
-            }
-        }
-    }
-
-    /// Why a connect failed.
-    #[inline(always)]
-    fn failure(errno: i32, shutdown: u8) -> Failure {
-        match errno {
-            111 => Failure::Refused,
-            110 => Failure::TimedOut,
-            101 | 113 => Failure::Unreachable,
-            0 if shutdown & SHUTDOWN_BOTH == SHUTDOWN_BOTH => Failure::Abandoned,
-            _ => Failure::Other,
-        }
-    }
-
-    #[inline(always)]
-    fn closed(sk: *mut c_void, tcp: *const c_void) {
-        // SAFETY: fields of BTF pointers; what is followed is not null.
-        unsafe {
-            let connection = followed(sk);
-            if connection.is_null() || (*connection).state == state::OVER {
-                return;
-            }
-            let total: u32 = field(tcp, offset!(tcp_total_retrans));
-            // Those that could not be sent are counted by the kernel, and not told by its hook.
-            retransmitted(connection, total, Program::SetState);
-            let was = (*connection).state;
-            (*connection).state = state::OVER;
-            if was == state::OPENING {
-                let errno: i32 = field(sk, offset!(sock_err));
-                let shutdown: u8 = field(sk, offset!(sock_shutdown));
-                let why = failure(errno, shutdown) as usize;
-                both(
-                    &raw const (*connection).task,
-                    Program::SetState,
-                    |figures| {
-                        let failed = (&raw mut (*figures).failed).cast::<u64>();
-                        if why < Failure::COUNT {
-                            add(failed.add(why), 1);
-                        }
-                    },
-                );
-                return;
-            }
-            let all: u64 = field(tcp, offset!(tcp_bytes_sent));
-            let again: u64 = field(tcp, offset!(tcp_bytes_retrans));
-            let arrived: u64 = field(tcp, offset!(tcp_bytes_received));
-            let flags: u64 = field(sk, offset!(sock_flags));
-            let sent = all
-                .saturating_sub(again)
-                .saturating_sub((*connection).sent_before);
-            // The kernel counts the FIN's sequence number as a byte.
-            let received = arrived
-                .saturating_sub((flags & SOCK_DONE != 0) as u64)
-                .saturating_sub((*connection).received_before);
-            let srtt: u32 = field(tcp, offset!(tcp_srtt_us));
-            let role = (*connection).role;
-            both(
-                &raw const (*connection).task,
-                Program::SetState,
-                |figures| {
-                    let side = side(figures, role);
-                    add(&raw mut (*side).sent, sent);
-                    add(&raw mut (*side).received, received);
-                    if srtt != 0 {
-                        observe(&raw mut (*side).rtt, (srtt as u64) * 125);
-                    }
-                },
-            );
-        }
-    }
 
     /// `trace_inet_sock_set_state(const struct sock *sk, const int oldstate, const int newstate)`,
     /// net/ipv4/af_inet.c, Linux 4.16.

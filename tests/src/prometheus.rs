@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::metrics::{Counts, Labels};
@@ -62,6 +63,18 @@ impl Prometheus {
         Ok(this)
     }
 
+    /// What the API answers to a query, with further parameters.
+    #[track_caller]
+    fn ask(&self, what: &str, promql: &str, parameters: &str) -> Value {
+        let encoded = utf8_percent_encode(promql, NON_ALPHANUMERIC);
+        let path = format!("/api/v1/{what}?query={encoded}{parameters}");
+        let page = http::get(self.address, &path, "*/*")
+            .unwrap_or_else(|error| panic!("{error:#}\n{}", self.process.stderr()));
+        let answer: Value = serde_json::from_str(&page.body).expect("JSON");
+        assert_eq!(answer["status"], "success", "{promql}: {answer}");
+        answer
+    }
+
     /// An instant query: labels and value of each series.
     ///
     /// # Panics
@@ -69,30 +82,12 @@ impl Prometheus {
     #[must_use]
     #[track_caller]
     pub fn query(&self, promql: &str) -> Vec<(Labels, f64)> {
-        let encoded = utf8_percent_encode(promql, NON_ALPHANUMERIC);
-        let page = http::get(
-            self.address,
-            &format!("/api/v1/query?query={encoded}"),
-            "*/*",
-        )
-        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.process.stderr()));
-        let answer: serde_json::Value = serde_json::from_str(&page.body).expect("JSON");
-        assert_eq!(answer["status"], "success", "{promql}: {answer}");
+        let answer = self.ask("query", promql, "");
         answer["data"]["result"]
             .as_array()
             .expect("a vector")
             .iter()
-            .map(|series| {
-                let labels = series["metric"].as_object().expect("labels");
-                let labels = labels
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.as_str().unwrap_or("").to_owned()))
-                    .collect();
-                let value = series["value"][1]
-                    .as_str()
-                    .and_then(|value| value.parse().ok());
-                (labels, value.expect("a number"))
-            })
+            .map(|series| (labels(&series["metric"]), number(&series["value"][1])))
             .collect()
     }
 
@@ -103,31 +98,13 @@ impl Prometheus {
     #[must_use]
     #[track_caller]
     pub fn exemplars(&self, promql: &str) -> Vec<(Labels, f64)> {
-        let encoded = utf8_percent_encode(promql, NON_ALPHANUMERIC);
-        let page = http::get(
-            self.address,
-            // From the beginning to some day: the present is in between.
-            &format!("/api/v1/query_exemplars?query={encoded}&start=0&end=4102444800"),
-            "*/*",
-        )
-        .unwrap_or_else(|error| panic!("{error:#}\n{}", self.process.stderr()));
-        let answer: serde_json::Value = serde_json::from_str(&page.body).expect("JSON");
-        assert_eq!(answer["status"], "success", "{promql}: {answer}");
+        // From the beginning to some day: the present is in between.
+        let answer = self.ask("query_exemplars", promql, "&start=0&end=4102444800");
         let series = answer["data"].as_array().cloned().unwrap_or_default();
         series
             .iter()
             .flat_map(|series| series["exemplars"].as_array().cloned().unwrap_or_default())
-            .map(|exemplar| {
-                let labels = exemplar["labels"].as_object().expect("labels");
-                let labels = labels
-                    .iter()
-                    .map(|(key, value)| (key.clone(), value.as_str().unwrap_or("").to_owned()))
-                    .collect();
-                let value = exemplar["value"]
-                    .as_str()
-                    .and_then(|value| value.parse().ok());
-                (labels, value.expect("a number"))
-            })
+            .map(|exemplar| (labels(&exemplar["labels"]), number(&exemplar["value"])))
             .collect()
     }
 
@@ -158,4 +135,18 @@ impl Prometheus {
             })
             .collect()
     }
+}
+
+fn labels(object: &Value) -> Labels {
+    let labels = object.as_object().expect("labels");
+    labels
+        .iter()
+        .map(|(key, value)| (key.clone(), value.as_str().unwrap_or("").to_owned()))
+        .collect()
+}
+
+/// Prometheus writes numbers as text.
+fn number(text: &Value) -> f64 {
+    let value = text.as_str().and_then(|value| value.parse().ok());
+    value.expect("a number")
 }

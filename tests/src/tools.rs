@@ -1,6 +1,8 @@
 //! Where the programs are that the tests drive.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::skip::Skip;
 
@@ -19,6 +21,28 @@ pub fn find(program: &str) -> Result<PathBuf, Skip> {
         .map(|directory| directory.join(program))
         .find(|candidate| candidate.is_file())
         .ok_or_else(|| Skip(format!("{program} is not installed")))
+}
+
+/// The agent, run by a user without privileges (`nobody`) from a copy in `folder`, which anybody may
+/// read and write then: the privilege must be what is missing, not a file.
+///
+/// # Errors
+/// `setpriv` is not installed.
+///
+/// # Panics
+/// If the folder is not the caller's own.
+pub fn hark_of_nobody(folder: &Path) -> Result<Command, Skip> {
+    let setpriv = find("setpriv")?;
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(folder, open).expect("our own folder");
+    let program = folder.join("hark");
+    std::fs::copy(hark(), &program).expect("our own folder");
+    let mut command = Command::new(setpriv);
+    command
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .arg("--")
+        .arg(program);
+    Ok(command)
 }
 
 /// A file of `tests/servers`.

@@ -1,6 +1,5 @@
 //! What the agent is given wrongly ends its start with a sentence that names what and where.
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -136,25 +135,10 @@ fn a_second_agent() {
 #[test]
 fn no_capability() {
     need!(agent::root());
-    let setpriv = need!(tools::find("setpriv"));
-    let _turn = Turn::take();
-    // Where nobody can read and write: the privilege must be what is missing, not a file.
     let folder = folder();
-    let open = std::fs::Permissions::from_mode(0o777);
-    std::fs::set_permissions(folder.path(), open).expect("our own folder");
-    let program = folder.path().join("hark");
-    std::fs::copy(tools::hark(), &program).expect("our own folder");
-    let mut command = Command::new(setpriv);
+    let mut command = need!(tools::hark_of_nobody(folder.path()));
+    let _turn = Turn::take();
     command
-        .args([
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-            "--",
-        ])
-        .arg(&program)
         .arg("run")
         .env_remove("HARK_BIN")
         .env("HARK_RUN_DIR", folder.path())

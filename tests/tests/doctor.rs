@@ -1,6 +1,5 @@
 //! `hark doctor` says what works here, and what does not and why.
 
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 use std::time::Duration;
 
@@ -36,23 +35,8 @@ fn all_is_well_for_root() {
 #[test]
 fn nobody_is_told_what_is_missing() {
     need!(agent::root());
-    let setpriv = need!(tools::find("setpriv"));
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let open = std::fs::Permissions::from_mode(0o777);
-    std::fs::set_permissions(folder.path(), open).expect("our own folder");
-    let program = folder.path().join("hark");
-    std::fs::copy(tools::hark(), &program).expect("our own folder");
-    let mut command = Command::new(setpriv);
-    command
-        .args([
-            "--reuid",
-            "65534",
-            "--regid",
-            "65534",
-            "--clear-groups",
-            "--",
-        ])
-        .arg(program);
+    let command = need!(tools::hark_of_nobody(folder.path()));
     let (status, text) = doctor(command, &[]);
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("CAP_BPF"), "{text}");

@@ -305,6 +305,19 @@ mod tests {
 
     use super::*;
 
+    /// A section of these types and strings.
+    pub(super) fn section(types: &[u32], strings: &[u8]) -> Vec<u8> {
+        let length = size_of_val(types) as u32;
+        // The magic number, version 1, no flags.
+        let mut bytes = vec![0x9f, 0xeb, 1, 0];
+        for word in [24, 0, length, length, strings.len() as u32] {
+            bytes.extend(word.to_le_bytes());
+        }
+        bytes.extend(types.iter().flat_map(|word| word.to_le_bytes()));
+        bytes.extend(strings);
+        bytes
+    }
+
     /// A blob of: 1 `struct outer { <anonymous union 2> at 64 bits }`, 2 `union { inner at 0 }`,
     /// 3 `struct leaf { x at 32 bits }`, 4 typedef `btf_trace_ev` → 5 ptr → 6 proto of 3.
     fn blob() -> Vec<u8> {
@@ -326,21 +339,7 @@ mod tests {
             vec![0, 13 << 24 | 3, 0, 0, 0, 0, 0, 0, 0],
         ]
         .concat();
-        let mut out = Vec::new();
-        out.extend(MAGIC.to_le_bytes());
-        out.extend([1, 0]);
-        for word in [
-            24,
-            0,
-            types.len() as u32 * 4,
-            types.len() as u32 * 4,
-            strings.len() as u32,
-        ] {
-            out.extend(word.to_le_bytes());
-        }
-        types.iter().for_each(|word| out.extend(word.to_le_bytes()));
-        out.extend(strings);
-        out
+        section(&types, strings)
     }
 
     #[test]
@@ -366,16 +365,7 @@ mod tests {
         let strings = b"\0outer\0";
         let mut types: Vec<u32> = vec![1, 4 << 24 | 4, 8];
         types.extend([0, 1, 0].repeat(4));
-        let length = types.len() as u32 * 4;
-        let mut bytes = vec![0x9f, 0xeb, 1, 0];
-        for word in [24, 0, length, length, strings.len() as u32] {
-            bytes.extend(word.to_le_bytes());
-        }
-        types
-            .iter()
-            .for_each(|word| bytes.extend(word.to_le_bytes()));
-        bytes.extend(strings);
-        let btf = Btf::parse(bytes).unwrap();
+        let btf = Btf::parse(section(&types, strings)).unwrap();
         assert_eq!(
             btf.offset_of("outer", "inner").unwrap_err().to_string(),
             "this kernel's `struct outer` has no field `inner`"

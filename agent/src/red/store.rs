@@ -1,35 +1,30 @@
 //! The table of series.
 
+mod active;
+mod names;
+mod snapshot;
+
 use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use self::active::Active;
+#[cfg(test)]
+pub(super) use self::names::{ADDRESSES_PER_SERVICE, METHODS_PER_SERVICE};
+use self::names::{Admission, Names};
+pub(super) use self::snapshot::{Group, Snapshot};
 use super::counts::Counts;
 use super::exemplar::Exemplars;
-use super::labels::{self, ActiveKey, Key, OVERFLOW, OwnedKey};
+use super::labels::{self, ActiveKey, Key, OwnedKey};
 use super::metrics::StoreMetrics;
 use super::services::{ServiceId, Services};
 use super::target::{OTHER_METHOD, Target};
 use crate::config::Metrics;
-use crate::exchange::{Exchange, Method, Role};
+use crate::exchange::{Exchange, Role};
 use crate::identity::Service;
 use crate::otlp::Span;
 use hashbrown::HashTable;
-
-/// Different addresses and ports that one service's clients may go to by name; what is beyond is
-/// `other`. A crawler or a forward proxy would otherwise fill the table.
-pub(super) const ADDRESSES_PER_SERVICE: usize = 100;
-
-/// Different methods that one service's calls may have, by role; what is beyond is `other`. The
-/// method is anybody's to choose, until the server says that it does not implement it.
-pub(super) const METHODS_PER_SERVICE: usize = 200;
-
-/// Where a client went: name or address, and port.
-type Address = (Option<Box<str>>, Option<u16>);
-
-/// Label sets copied under one hold of the lock: some tens of microseconds.
-const COPY_PART: usize = 256;
 
 /// When a series was last used.
 #[derive(Clone, Copy, Debug)]
@@ -61,13 +56,6 @@ struct Series {
     used: Use,
 }
 
-#[derive(Debug)]
-struct Active {
-    labels: Arc<str>,
-    count: i64,
-    used: Use,
-}
-
 /// What one role's exchanges and active requests without a place of their own add up to.
 #[derive(Debug, Default)]
 struct Overflow {
@@ -86,48 +74,6 @@ impl Overflow {
     }
 }
 
-/// Which metrics a line of a page belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Group {
-    /// Those of HTTP requests.
-    Http,
-    /// Those of calls.
-    Rpc,
-    /// Those of HTTP/2 streams.
-    Streams,
-}
-
-/// One label set on its way to a page.
-#[derive(Debug)]
-pub(super) struct Line<T> {
-    pub(super) role: Role,
-    pub(super) group: Group,
-    pub(super) labels: Arc<str>,
-    pub(super) value: T,
-    /// Of exchanges, if they were wanted.
-    pub(super) exemplars: Exemplars,
-}
-
-/// A copy of the store.
-#[derive(Debug, Default)]
-pub(super) struct Snapshot {
-    pub(super) counts: Vec<Line<Counts>>,
-    pub(super) active: Vec<Line<i64>>,
-    /// The next place to copy.
-    next: usize,
-    /// Whether exemplars are wanted.
-    exemplars: bool,
-}
-
-impl Snapshot {
-    pub(super) fn new(exemplars: bool) -> Self {
-        Self {
-            exemplars,
-            ..Self::default()
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Store {
     expire_after: Duration,
@@ -142,8 +88,7 @@ pub(super) struct Store {
     active: HashMap<ActiveKey, Active>,
     /// Series that `series` hold.
     held: usize,
-    addresses: HashMap<ServiceId, HashSet<Address>>,
-    methods: HashMap<(ServiceId, Role), HashSet<Box<str>>>,
+    names: Names,
     server_overflow: Overflow,
     client_overflow: Overflow,
     metrics: StoreMetrics,
@@ -162,81 +107,10 @@ impl Store {
             free: Vec::new(),
             active: HashMap::new(),
             held: 0,
-            addresses: HashMap::new(),
-            methods: HashMap::new(),
+            names: Names::default(),
             server_overflow: Overflow::default(),
             client_overflow: Overflow::default(),
             metrics,
-        }
-    }
-
-    pub(super) fn begun(
-        &mut self,
-        service: &Arc<Service>,
-        role: Role,
-        method: &Method,
-        scheme: Option<&str>,
-    ) {
-        let key = ActiveKey::requests(self.service(service), role, method, scheme);
-        self.one_more(key);
-    }
-
-    pub(super) fn stream_begun(&mut self, service: &Arc<Service>, role: Role) {
-        let key = ActiveKey::streams(self.service(service), role);
-        self.one_more(key);
-    }
-
-    /// What began in the overflow series ends there: an end whose own series has no request left
-    /// to end is one of those.
-    pub(super) fn ended(
-        &mut self,
-        service: &Arc<Service>,
-        role: Role,
-        method: &Method,
-        scheme: Option<&str>,
-    ) {
-        let key = ActiveKey::requests(self.service(service), role, method, scheme);
-        self.one_fewer(&key);
-    }
-
-    pub(super) fn stream_ended(&mut self, service: &Arc<Service>, role: Role) {
-        let key = ActiveKey::streams(self.service(service), role);
-        self.one_fewer(&key);
-    }
-
-    fn one_more(&mut self, key: ActiveKey) {
-        let now = self.now;
-        if let Some(active) = self.active.get_mut(&key) {
-            active.count += 1;
-            active.used = Use::at(now);
-            return;
-        }
-        let name = self.services.name(key.service);
-        let Some(name) = name.filter(|_| self.held() < self.max_series) else {
-            *self.overflow(key.role).active(key.what) += 1;
-            self.metrics.overflow.inc();
-            return;
-        };
-        let active = Active {
-            labels: key.labels(name),
-            count: 1,
-            used: Use::at(now),
-        };
-        self.active.insert(key, active);
-        self.report_held();
-    }
-
-    fn one_fewer(&mut self, key: &ActiveKey) {
-        let now = self.now;
-        match self.active.get_mut(key) {
-            Some(active) if active.count > 0 => {
-                active.count -= 1;
-                active.used = Use::at(now);
-            }
-            _ => {
-                let overflow = self.overflow(key.role).active(key.what);
-                *overflow = (*overflow - 1).max(0);
-            }
         }
     }
 
@@ -256,7 +130,7 @@ impl Store {
         let other = Target::other();
         let address = match exchange.role {
             Role::Server => None,
-            Role::Client => match self.admit(id, &target) {
+            Role::Client => match self.names.admit(id, &target) {
                 Admission::Known => None,
                 Admission::New(address) => Some(address),
                 Admission::Refused => {
@@ -268,7 +142,7 @@ impl Store {
         };
         let method = key.method;
         if let Some(method) = method
-            && !self.admits_method(id, exchange.role, method)
+            && !self.names.admits_method(id, exchange.role, method)
         {
             self.metrics.methods.inc();
             key.method = Some(OTHER_METHOD);
@@ -280,13 +154,10 @@ impl Store {
         match place {
             Some(place) => {
                 if let Some(address) = address {
-                    self.addresses.entry(id).or_default().insert(address);
+                    self.names.keep_address(id, address);
                 }
                 if let Some(method) = method.filter(|method| key.method == Some(method)) {
-                    let methods = self.methods.entry((id, exchange.role)).or_default();
-                    if !methods.contains(method) {
-                        methods.insert(method.into());
-                    }
+                    self.names.keep_method(id, exchange.role, method);
                 }
                 self.count(place, exchange);
             }
@@ -349,8 +220,7 @@ impl Store {
             free,
             active,
             held,
-            addresses,
-            methods,
+            names,
             metrics,
             ..
         } = self;
@@ -388,88 +258,11 @@ impl Store {
             stays
         });
         services.retain(|id| in_use.contains(&id));
-        addresses.retain(|id, _| services.name(*id).is_some());
-        methods.retain(|(id, _), _| services.name(*id).is_some());
+        names.retain(|id| services.name(id).is_some());
         if expired > 0 {
             metrics.expired.inc_by(expired);
             self.report_held();
         }
-    }
-
-    /// Copies the next part of the store; `false` once all is copied. Between parts no place may
-    /// be freed.
-    pub(super) fn copy_part(&mut self, snapshot: &mut Snapshot) -> bool {
-        snapshot
-            .counts
-            .reserve(self.series.len().saturating_sub(snapshot.counts.len()) + 2);
-        let end = self.series.len().min(snapshot.next + COPY_PART);
-        for series in self.series[snapshot.next..end].iter_mut().flatten() {
-            series.used.scraped = true;
-            let key = series.key.as_key();
-            snapshot.counts.push(Line {
-                role: key.fixed.role,
-                group: if key.is_rpc() {
-                    Group::Rpc
-                } else {
-                    Group::Http
-                },
-                labels: Arc::clone(&series.labels),
-                value: series.counts.clone(),
-                exemplars: if snapshot.exemplars {
-                    series.exemplars.clone()
-                } else {
-                    Exemplars::default()
-                },
-            });
-        }
-        snapshot.next = end;
-        if end < self.series.len() {
-            return true;
-        }
-        for (key, active) in &mut self.active {
-            active.used.scraped = true;
-            snapshot.active.push(Line {
-                role: key.role,
-                group: match key.what {
-                    labels::Active::Requests { .. } => Group::Http,
-                    labels::Active::Streams => Group::Streams,
-                },
-                labels: Arc::clone(&active.labels),
-                value: active.count,
-                exemplars: Exemplars::default(),
-            });
-        }
-        for (role, overflow) in [
-            (Role::Server, &self.server_overflow),
-            (Role::Client, &self.client_overflow),
-        ] {
-            for (group, counts) in [(Group::Http, &overflow.http), (Group::Rpc, &overflow.rpc)] {
-                if !counts.duration.is_empty() {
-                    snapshot.counts.push(Line {
-                        role,
-                        group,
-                        labels: OVERFLOW.into(),
-                        value: counts.clone(),
-                        exemplars: Exemplars::default(),
-                    });
-                }
-            }
-            for (group, active) in [
-                (Group::Http, overflow.requests),
-                (Group::Streams, overflow.streams),
-            ] {
-                if active > 0 {
-                    snapshot.active.push(Line {
-                        role,
-                        group,
-                        labels: OVERFLOW.into(),
-                        value: active,
-                        exemplars: Exemplars::default(),
-                    });
-                }
-            }
-        }
-        false
     }
 
     fn service(&mut self, service: &Arc<Service>) -> ServiceId {
@@ -534,23 +327,6 @@ impl Store {
         }
     }
 
-    /// Whether a client of the service may go by the name of this target.
-    fn admit(&self, service: ServiceId, target: &Target<'_>) -> Admission {
-        let address = (target.text.as_deref().map(Into::into), target.port);
-        match self.addresses.get(&service) {
-            Some(known) if known.contains(&address) => Admission::Known,
-            Some(known) if known.len() >= ADDRESSES_PER_SERVICE => Admission::Refused,
-            Some(_) | None => Admission::New(address),
-        }
-    }
-
-    /// Whether a call of the service may go by the name of its method.
-    fn admits_method(&self, service: ServiceId, role: Role, method: &str) -> bool {
-        self.methods
-            .get(&(service, role))
-            .is_none_or(|known| known.contains(method) || known.len() < METHODS_PER_SERVICE)
-    }
-
     const fn overflow(&mut self, role: Role) -> &mut Overflow {
         match role {
             Role::Server => &mut self.server_overflow,
@@ -566,10 +342,7 @@ impl Store {
     /// Whether nothing at all is remembered.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.held() == 0
-            && self.addresses.is_empty()
-            && self.methods.is_empty()
-            && self.services.is_empty()
+        self.held() == 0 && self.names.is_empty() && self.services.is_empty()
     }
 
     fn report_held(&self) {
@@ -577,11 +350,4 @@ impl Store {
             .series
             .set(i64::try_from(self.held()).unwrap_or(i64::MAX));
     }
-}
-
-/// See [`Store::admit`].
-enum Admission {
-    Known,
-    New(Address),
-    Refused,
 }

@@ -48,13 +48,14 @@ pub struct Event {
     pub at: u32,
     /// End of the valid bytes in the window.
     pub end: u32,
-    /// [`RX`] or [`TX`].
+    /// [`RX`](super::RX) or [`TX`](super::TX).
     pub direction: u8,
     /// 0: the content cannot be had.
     pub readable: u8,
     /// 1: the record's task and addresses are filled in.
     pub described: u8,
-    /// The counter under which unreadable content goes: a [`Counter`].
+    /// The counter under which unreadable content goes: a
+    /// [`Counter`](hark_common::counter::Counter).
     pub unreadable_as: u8,
     /// 1: a read that would have waited for the bytes.
     pub blocking: u8,

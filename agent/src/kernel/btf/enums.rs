@@ -30,6 +30,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::kernel::btf::tests::section;
 
     /// 1 `enum small { A, B = 7 }`, 2 `enum wide { A = 7, C = 1 << 32 }` in 64 bits.
     fn blob() -> Vec<u8> {
@@ -52,16 +53,7 @@ mod tests {
             0,
             1, // wide: A, C
         ];
-        let length = size_of_val(&types) as u32;
-        let mut bytes = vec![0x9f, 0xeb, 1, 0];
-        for word in [24, 0, length, length, strings.len() as u32] {
-            bytes.extend(word.to_le_bytes());
-        }
-        types
-            .iter()
-            .for_each(|word| bytes.extend(word.to_le_bytes()));
-        bytes.extend(strings);
-        bytes
+        section(&types, strings)
     }
 
     #[test]

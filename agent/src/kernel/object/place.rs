@@ -1,7 +1,7 @@
 //! Where a traced program listens, and how it is attached there.
 
 use aya::Ebpf;
-use aya::programs::{BtfTracePoint, FExit, Program, ProgramFd};
+use aya::programs::{BtfTracePoint, FExit, Program, ProgramError, ProgramFd};
 
 use super::{ObjectError, Types, missing, refused};
 use crate::kernel::btf::Btf;
@@ -48,8 +48,10 @@ impl Place {
         types: &Types,
     ) -> Result<(), ObjectError> {
         let loaded = match self {
-            Self::Tracepoint => tracepoint(ebpf, object, name)?.load(name, &types.aya),
-            Self::Exit => exit(ebpf, object, name)?.load(name, &types.aya),
+            Self::Tracepoint => {
+                program::<BtfTracePoint>(ebpf, object, name)?.load(name, &types.aya)
+            }
+            Self::Exit => program::<FExit>(ebpf, object, name)?.load(name, &types.aya),
         };
         loaded.map_err(|e| refused(object, "loading a program", &e))
     }
@@ -62,8 +64,10 @@ impl Place {
         name: &'static str,
     ) -> Result<(), ObjectError> {
         let attached = match self {
-            Self::Tracepoint => tracepoint(ebpf, object, name)?.attach().map(drop),
-            Self::Exit => exit(ebpf, object, name)?.attach().map(drop),
+            Self::Tracepoint => program::<BtfTracePoint>(ebpf, object, name)?
+                .attach()
+                .map(drop),
+            Self::Exit => program::<FExit>(ebpf, object, name)?.attach().map(drop),
         };
         attached.map_err(|e| refused(object, "attaching a program", &e))
     }
@@ -78,31 +82,17 @@ impl Place {
     }
 }
 
-fn tracepoint<'a>(
+/// The program `name`, of a type that it is expected to have.
+fn program<'a, P>(
     ebpf: &'a mut Ebpf,
     object: &'static str,
     name: &str,
-) -> Result<&'a mut BtfTracePoint, ObjectError> {
-    find(ebpf, object, name)?
-        .try_into()
-        .map_err(|e| refused(object, "finding a program", &e))
-}
-
-fn exit<'a>(
-    ebpf: &'a mut Ebpf,
-    object: &'static str,
-    name: &str,
-) -> Result<&'a mut FExit, ObjectError> {
-    find(ebpf, object, name)?
-        .try_into()
-        .map_err(|e| refused(object, "finding a program", &e))
-}
-
-fn find<'a>(
-    ebpf: &'a mut Ebpf,
-    object: &'static str,
-    name: &str,
-) -> Result<&'a mut Program, ObjectError> {
+) -> Result<&'a mut P, ObjectError>
+where
+    &'a mut P: TryFrom<&'a mut Program, Error = ProgramError>,
+{
     ebpf.program_mut(name)
-        .ok_or_else(|| missing(object, "finding a program", name))
+        .ok_or_else(|| missing(object, "finding a program", name))?
+        .try_into()
+        .map_err(|e| refused(object, "finding a program", &e))
 }

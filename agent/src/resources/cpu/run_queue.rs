@@ -87,7 +87,7 @@ impl Tally for SchedTally {
         &self.task
     }
 
-    /// All but the CPU time, which [`ServiceSeconds`] adds up.
+    /// All but the CPU time, which `ServiceSeconds` adds up.
     fn add_since(&mut self, now: &Self, earlier: &Self) {
         histogram::add_since(&mut self.waits, &now.waits, &earlier.waits);
         self.involuntary += now.involuntary.saturating_sub(earlier.involuntary);

@@ -5,12 +5,12 @@ use std::io;
 
 use hark_common::block::{Counter, DeviceKey, DeviceStats, Operation};
 use procfs::DiskStat;
-use rustix::time::{ClockId, clock_gettime};
 
 use super::super::group::CollectError;
 use super::super::histogram;
 use super::books::label;
 use super::status;
+use crate::clock::monotonic_ns;
 use crate::kernel::block::BlockPrograms;
 use crate::telemetry::page::{Family, Kind, Page};
 
@@ -178,8 +178,7 @@ impl Requests {
 
     /// A disk that was pulled out takes its requests with it.
     fn sweep(&mut self) {
-        let now = clock_gettime(ClockId::Monotonic);
-        let now = now.tv_sec.cast_unsigned() * NANOS + now.tv_nsec.cast_unsigned();
+        let now = monotonic_ns();
         if now.saturating_sub(self.swept_ns) < SWEEP_NS {
             return;
         }

@@ -1,0 +1,422 @@
+//! The streams of a connection: from header blocks and DATA to exchanges.
+
+use std::collections::HashMap;
+
+use hark_common::http2::{Http2Direction, Http2Record};
+use hark_common::socket::Task;
+
+use super::Shared;
+use crate::connection::{self, DropReason, Event};
+use crate::exchange::{Endpoint, ErrorType, Role, Trail};
+use crate::http2::checkpoint::Taken;
+use crate::http2::counters::TableLoss;
+use crate::http2::frame::Messages;
+use crate::http2::hpack::Decoder;
+use crate::http2::reader::Heard;
+use crate::http2::stream::{End, Place, Stream};
+
+/// Streams under way on one connection; what begins beyond is not followed.
+pub const STREAM_LIMIT: usize = 8192;
+
+/// When, and by whom, what is read now was moved.
+#[derive(Clone, Copy)]
+pub(super) struct Moment {
+    pub(super) direction: usize,
+    pub(super) task: Task,
+    pub(super) now: u64,
+    /// It came through a TLS library.
+    pub(super) tls: bool,
+}
+
+/// The streams of a connection, and what is needed to read of them.
+#[derive(Debug)]
+pub(super) struct Streams {
+    pub(super) role: Option<Role>,
+    socket: u64,
+    local: Endpoint,
+    peer: Endpoint,
+    trail: Trail,
+    pub(super) decoders: [Decoder; 2],
+    /// Something of this direction was not heard.
+    damaged: [bool; 2],
+    /// Largest header table that the other direction has allowed to this one, in bytes.
+    pub(super) allowed: [u32; 2],
+    pub(super) under_way: HashMap<u32, Stream>,
+    /// Greatest identifier of a request.
+    last: u32,
+    /// From this identifier on every request was heard.
+    watched_from: Option<u32>,
+    /// `SETTINGS_MAX_CONCURRENT_STREAMS` of the server.
+    pub(super) max_streams: Option<u32>,
+    /// Greatest identifier that the server looks at, by its GOAWAY.
+    processed: u32,
+}
+
+impl Streams {
+    /// Those of a connection of which `first` is the first record.
+    pub(super) fn new(first: &Http2Record, local: Endpoint, peer: Endpoint) -> Self {
+        Self {
+            role: None,
+            socket: first.header.socket,
+            local,
+            peer,
+            trail: connection::trail(&first.peer),
+            decoders: [Decoder::new(), Decoder::new()],
+            damaged: [false; 2],
+            allowed: [0; 2],
+            under_way: HashMap::new(),
+            last: 0,
+            watched_from: None,
+            max_streams: None,
+            processed: u32::MAX,
+        }
+    }
+
+    /// What the header blocks of a direction refer to is not known any more.
+    pub(super) fn lose_table(&mut self, direction: usize, loss: TableLoss, shared: &Shared) {
+        self.damaged[direction] = true;
+        self.decoders[direction].forget();
+        // A SETTINGS frame that was missed may have allowed more.
+        self.decoders[1 - direction].allow_any();
+        shared.counters.table_lost(loss);
+    }
+
+    /// An agent before this one knew this direction, and nothing has moved in it since.
+    pub(super) fn resume(&mut self, direction: usize, taken: Taken, shared: &Shared) {
+        let Taken {
+            role,
+            max_streams,
+            direction: saved,
+        } = taken;
+        self.role = self.role.or(role);
+        self.max_streams = self.max_streams.or(max_streams);
+        self.allowed[direction] = self.allowed[direction].max(saved.allowed);
+        self.decoders[direction] = saved.decoder;
+        if self.damaged[1 - direction] {
+            // A SETTINGS frame of the other direction may have been missed.
+            self.decoders[direction].allow_any();
+        }
+        shared.counters.resumed();
+    }
+
+    /// No header block was sent in this direction before.
+    pub(super) fn start(&mut self, direction: usize) {
+        let decoder = &mut self.decoders[direction];
+        *decoder = Decoder::new();
+        if self.damaged[1 - direction] {
+            decoder.allow_any();
+        } else {
+            decoder.allow(self.allowed[direction]);
+        }
+    }
+
+    /// Some of what the streams under way carry in this direction may have moved unheard.
+    pub(super) fn lose_bodies(&mut self, direction: usize) {
+        if let Some(of_request) = self.carries_requests(direction) {
+            for stream in self.under_way.values_mut() {
+                stream.lose_body(of_request);
+            }
+        }
+    }
+
+    /// Drops those under way.
+    pub(super) fn drop_all(
+        &mut self,
+        reason: DropReason,
+        shared: &Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        self.watched_from = None;
+        let Some(role) = self.role else { return };
+        for (id, stream) in std::mem::take(&mut self.under_way) {
+            shared.exchanges.dropped(reason, 1);
+            sink(stream.dropped(role, (self.socket, id), reason));
+        }
+    }
+
+    /// Takes in what was heard.
+    pub(super) fn heard(
+        &mut self,
+        heard: Heard<'_>,
+        moment: Moment,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        match heard {
+            Heard::Data {
+                stream,
+                bytes,
+                messages,
+                end_stream,
+            } => self.data(stream, (bytes, messages), end_stream, moment, shared, sink),
+            Heard::Block {
+                stream,
+                end_stream,
+                push,
+                first_ns,
+                block,
+                cut,
+            } => {
+                self.decode(block, cut, moment, shared);
+                if !push {
+                    self.block(stream, end_stream, first_ns, moment, shared, sink);
+                }
+            }
+            Heard::Reset { stream, code } => {
+                let error = if moment.direction == Http2Direction::Received as usize {
+                    ErrorType::StreamReset(code)
+                } else {
+                    ErrorType::StreamAborted(code)
+                };
+                self.finish(stream, Some(error), moment, shared, sink);
+            }
+            Heard::GoAway { last } => {
+                if self.carries_requests(moment.direction) == Some(false) {
+                    self.go_away(last, moment, shared, sink);
+                }
+            }
+            Heard::Settings {
+                table_size,
+                max_streams,
+            } => {
+                let other = 1 - moment.direction;
+                if let Some(size) = table_size {
+                    self.allowed[other] = self.allowed[other].max(size);
+                    self.decoders[other].allow(size);
+                }
+                if max_streams.is_some() && self.carries_requests(moment.direction) == Some(false) {
+                    self.max_streams = max_streams;
+                }
+            }
+            Heard::BlockLost => {
+                self.lose_table(moment.direction, TableLoss::BlockInvalid, shared);
+            }
+            Heard::Invalid => shared.counters.invalid(),
+        }
+    }
+
+    /// Whether requests travel in this direction, if that is known.
+    fn carries_requests(&self, direction: usize) -> Option<bool> {
+        let received = direction == Http2Direction::Received as usize;
+        self.role.map(|role| received == (role == Role::Server))
+    }
+
+    /// Reads a block into the shared fields.
+    fn decode(&mut self, block: &[u8], cut: bool, moment: Moment, shared: &mut Shared) {
+        let Shared {
+            fields, scratch, ..
+        } = shared;
+        fields.clear();
+        let decoder = &mut self.decoders[moment.direction];
+        let decoded = decoder.decode(block, scratch, &mut |field| fields.add(field));
+        let loss = match decoded {
+            _ if cut => TableLoss::BlockCut,
+            Ok(()) => return,
+            Err(error) => {
+                tracing::debug!(%error, "a header block cannot be read");
+                TableLoss::BlockInvalid
+            }
+        };
+        fields.set_incomplete();
+        self.lose_table(moment.direction, loss, shared);
+    }
+
+    /// The shared fields are those of a block that is not of a push.
+    fn block(
+        &mut self,
+        id: u32,
+        end_stream: bool,
+        first_ns: u64,
+        moment: Moment,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        let Some(is_request) = self.place(moment.direction, shared) else {
+            return;
+        };
+        if is_request {
+            match self.under_way.get_mut(&id) {
+                // Trailers.
+                Some(stream) if end_stream => stream.request_ended(),
+                Some(_) => {}
+                None if id % 2 == 1 && id > self.last => {
+                    self.begin(id, end_stream, first_ns, moment, shared, sink);
+                }
+                // Trailers of one that has ended.
+                None => {}
+            }
+            return;
+        }
+        match self.under_way.get_mut(&id) {
+            Some(stream) => {
+                stream.response_block(&shared.fields, first_ns, end_stream);
+                if end_stream {
+                    self.finish(id, None, moment, shared, sink);
+                }
+            }
+            None => {
+                let watched = self.watched_from.is_some_and(|first| id >= first);
+                let is_final = shared
+                    .fields
+                    .status()
+                    .is_some_and(|status| status.is_none_or(|status| status >= 200));
+                // The request that asked for the upgrade to HTTP/2, which HTTP/1 has reported.
+                let upgraded = id == 1 && self.damaged == [false; 2];
+                if id % 2 == 1 && !watched && is_final && !upgraded {
+                    shared.exchanges.dropped(DropReason::NoRequest, 1);
+                }
+            }
+        }
+    }
+
+    /// Whether requests travel in this direction; if that was not known, by the shared fields.
+    fn place(&mut self, direction: usize, shared: &Shared) -> Option<bool> {
+        if let Some(known) = self.carries_requests(direction) {
+            return Some(known);
+        }
+        let Some(is_request) = shared.fields.is_request() else {
+            shared.counters.unplaced();
+            return None;
+        };
+        let received = direction == Http2Direction::Received as usize;
+        self.role = Some(if is_request == received {
+            Role::Server
+        } else {
+            Role::Client
+        });
+        Some(is_request)
+    }
+
+    fn begin(
+        &mut self,
+        id: u32,
+        end_stream: bool,
+        first_ns: u64,
+        moment: Moment,
+        shared: &mut Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        let Some(role) = self.role else { return };
+        self.last = id;
+        self.watched_from.get_or_insert(id);
+        let Shared {
+            parser,
+            fields,
+            exchanges,
+            counters,
+            ..
+        } = shared;
+        if fields.lacks_method() {
+            exchanges.malformed(DropReason::HeadMalformed);
+            return;
+        }
+        if self.under_way.len() >= STREAM_LIMIT {
+            exchanges.dropped(DropReason::PipelineDepth, 1);
+            return;
+        }
+        let mut request =
+            fields.with_headers(|headers| parser.fields(role, &fields.pseudo(), headers));
+        if moment.tls {
+            request.scheme.get_or_insert_with(|| "https".into());
+        }
+        let stream = Stream::new(moment.task, first_ns, request, fields, end_stream);
+        sink(stream.begun(id, self.place_of(role)));
+        self.under_way.insert(id, stream);
+        if self.max_streams.and_then(|max| usize::try_from(max).ok()) == Some(self.under_way.len())
+        {
+            counters.at_limit();
+        }
+        if id > self.processed {
+            self.finish(id, Some(ErrorType::StreamUnprocessed), moment, shared, sink);
+        }
+    }
+
+    const fn place_of(&self, role: Role) -> Place {
+        Place {
+            role,
+            socket: self.socket,
+            local: self.local,
+            peer: self.peer,
+            trail: self.trail,
+        }
+    }
+
+    fn data(
+        &mut self,
+        id: u32,
+        (bytes, messages): (u64, Messages),
+        end_stream: bool,
+        moment: Moment,
+        shared: &Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        let is_request = self.carries_requests(moment.direction);
+        let (Some(stream), Some(is_request)) = (self.under_way.get_mut(&id), is_request) else {
+            return;
+        };
+        if is_request {
+            stream.request_data(bytes, messages);
+            if end_stream {
+                stream.request_ended();
+            }
+            return;
+        }
+        stream.response_data(bytes, messages);
+        if end_stream {
+            self.finish(id, None, moment, shared, sink);
+        }
+    }
+
+    /// RFC 9113 §6.8: the server has not looked at the streams above `last`, and will not.
+    fn go_away(
+        &mut self,
+        last: u32,
+        moment: Moment,
+        shared: &Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        self.processed = last;
+        let mut above: Vec<u32> = self
+            .under_way
+            .keys()
+            .copied()
+            .filter(|id| *id > last)
+            .collect();
+        above.sort_unstable();
+        for id in above {
+            self.finish(id, Some(ErrorType::StreamUnprocessed), moment, shared, sink);
+        }
+    }
+
+    fn finish(
+        &mut self,
+        id: u32,
+        error: Option<ErrorType>,
+        moment: Moment,
+        shared: &Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        if let Some(stream) = self.under_way.remove(&id) {
+            let end = End {
+                at_ns: moment.now,
+                error,
+            };
+            self.end(id, stream, end, shared, sink);
+        }
+    }
+
+    /// A stream has ended, or been cut off.
+    pub(super) fn end(
+        &self,
+        id: u32,
+        stream: Stream,
+        end: End,
+        shared: &Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        let Some(role) = self.role else { return };
+        let place = self.place_of(role);
+        shared.exchanges.ended(role);
+        sink(Event::Ended(stream.ended(id, place, end, &shared.counters)));
+    }
+}

@@ -1,0 +1,132 @@
+//! A copy of the store, made in parts, for a page.
+
+use std::sync::Arc;
+
+use super::Store;
+use crate::exchange::Role;
+use crate::red::counts::Counts;
+use crate::red::exemplar::Exemplars;
+use crate::red::labels::{self, OVERFLOW};
+
+/// Label sets copied under one hold of the lock: some tens of microseconds.
+const COPY_PART: usize = 256;
+
+/// Which metrics a line of a page belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::red) enum Group {
+    /// Those of HTTP requests.
+    Http,
+    /// Those of calls.
+    Rpc,
+    /// Those of HTTP/2 streams.
+    Streams,
+}
+
+/// One label set on its way to a page.
+#[derive(Debug)]
+pub(in crate::red) struct Line<T> {
+    pub(in crate::red) role: Role,
+    pub(in crate::red) group: Group,
+    pub(in crate::red) labels: Arc<str>,
+    pub(in crate::red) value: T,
+    /// Of exchanges, if they were wanted.
+    pub(in crate::red) exemplars: Exemplars,
+}
+
+/// A copy of the store.
+#[derive(Debug, Default)]
+pub(in crate::red) struct Snapshot {
+    pub(in crate::red) counts: Vec<Line<Counts>>,
+    pub(in crate::red) active: Vec<Line<i64>>,
+    /// The next place to copy.
+    next: usize,
+    /// Whether exemplars are wanted.
+    exemplars: bool,
+}
+
+impl Snapshot {
+    pub(in crate::red) fn new(exemplars: bool) -> Self {
+        Self {
+            exemplars,
+            ..Self::default()
+        }
+    }
+}
+
+impl Store {
+    /// Copies the next part of the store; `false` once all is copied. Between parts no place may
+    /// be freed.
+    pub(in crate::red) fn copy_part(&mut self, snapshot: &mut Snapshot) -> bool {
+        snapshot
+            .counts
+            .reserve(self.series.len().saturating_sub(snapshot.counts.len()) + 2);
+        let end = self.series.len().min(snapshot.next + COPY_PART);
+        for series in self.series[snapshot.next..end].iter_mut().flatten() {
+            series.used.scraped = true;
+            let key = series.key.as_key();
+            snapshot.counts.push(Line {
+                role: key.fixed.role,
+                group: if key.is_rpc() {
+                    Group::Rpc
+                } else {
+                    Group::Http
+                },
+                labels: Arc::clone(&series.labels),
+                value: series.counts.clone(),
+                exemplars: if snapshot.exemplars {
+                    series.exemplars.clone()
+                } else {
+                    Exemplars::default()
+                },
+            });
+        }
+        snapshot.next = end;
+        if end < self.series.len() {
+            return true;
+        }
+        for (key, active) in &mut self.active {
+            active.used.scraped = true;
+            snapshot.active.push(Line {
+                role: key.role,
+                group: match key.what {
+                    labels::Active::Requests { .. } => Group::Http,
+                    labels::Active::Streams => Group::Streams,
+                },
+                labels: Arc::clone(&active.labels),
+                value: active.count,
+                exemplars: Exemplars::default(),
+            });
+        }
+        for (role, overflow) in [
+            (Role::Server, &self.server_overflow),
+            (Role::Client, &self.client_overflow),
+        ] {
+            for (group, counts) in [(Group::Http, &overflow.http), (Group::Rpc, &overflow.rpc)] {
+                if !counts.duration.is_empty() {
+                    snapshot.counts.push(Line {
+                        role,
+                        group,
+                        labels: OVERFLOW.into(),
+                        value: counts.clone(),
+                        exemplars: Exemplars::default(),
+                    });
+                }
+            }
+            for (group, active) in [
+                (Group::Http, overflow.requests),
+                (Group::Streams, overflow.streams),
+            ] {
+                if active > 0 {
+                    snapshot.active.push(Line {
+                        role,
+                        group,
+                        labels: OVERFLOW.into(),
+                        value: active,
+                        exemplars: Exemplars::default(),
+                    });
+                }
+            }
+        }
+        false
+    }
+}
