@@ -118,11 +118,6 @@ pub const CASES: &[Case] = &[
         faults::killed,
     ),
     case(
-        "small-cgroup",
-        "64 MiB for the agent, by its own cgroup, under load",
-        faults::small_cgroup,
-    ),
-    case(
         "collector",
         "the collector goes, and comes back at its address",
         outputs::collector,

@@ -35,7 +35,6 @@ tests!(
     idle "idle",
     stopped "stopped",
     killed "killed",
-    small_cgroup "small-cgroup",
     collector "collector",
     disk_full "disk-full",
     scrapes "scrapes",

@@ -7,9 +7,7 @@ use rustix::process::Signal;
 
 use crate::agent::{self, Agent};
 use crate::bpf;
-use crate::cgroup::Cgroup;
 use crate::load::{Plan, Sent};
-use crate::names;
 use crate::process::died_of;
 use crate::server::Server;
 use crate::skip::Skip;
@@ -18,8 +16,6 @@ use crate::torture::speed::{distinct, flood, nginx};
 use crate::torture::{Outcome, Scale};
 use crate::turn::Turn;
 use crate::wait;
-
-const MIB: u64 = 1 << 20;
 
 /// A short load on kept connections.
 fn plan(server: &Server) -> Plan {
@@ -100,35 +96,5 @@ pub(super) fn killed(scale: Scale) -> Result<Outcome, Skip> {
     books.load(&nginx, &sent);
     let outcome = books.close(&agent);
     assert_eq!(outcome.lost, 0, "lost without a reason");
-    Ok(outcome)
-}
-
-/// All that the agent has, its maps in the kernel too, within 64 MiB.
-pub(super) fn small_cgroup(scale: Scale) -> Result<Outcome, Skip> {
-    agent::root()?;
-    let nginx = nginx()?;
-    let cgroup = Cgroup::new("memory", &names::unique("hark-torture"))?;
-    let (limit, kills) = if cgroup.version == 1 {
-        ("memory.limit_in_bytes", "memory.oom_control")
-    } else {
-        ("memory.max", "memory.events")
-    };
-    cgroup.set(limit, &(64 * MIB).to_string());
-    let agent = Agent::start_held(&cgroup, &[]);
-    let mut books = Books::open(&agent);
-    let mut loads = Vec::new();
-    for _ in 0..scale.of(1, 10) {
-        let running = plan(&nginx).start();
-        let (service, flood) = flood(&nginx, 16, 2000)?;
-        books.served(&nginx.service, &flood);
-        books.sent(&service, &flood);
-        let sent = running.finish();
-        books.load(&nginx, &sent);
-        loads.push(sent);
-    }
-    let outcome = books.close(&agent);
-    assert_eq!(cgroup.field(kills, "oom_kill"), 0);
-    // Its cgroup is removed last.
-    drop(agent);
     Ok(outcome)
 }
