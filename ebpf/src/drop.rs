@@ -15,11 +15,10 @@ mod kernel {
         DropOffsets, PROTOCOL_SLOTS, PROTOCOLS, REASONS, SLOT_OTHER, SLOT_SUBSYSTEM, SLOTS,
         SUBSYSTEMS,
     };
-    use hark_ebpf::kernel::field;
+    use hark_ebpf::kernel::{AF_INET, field};
     use hark_ebpf::maps::count;
     use hark_ebpf::offset;
 
-    const AF_INET: u16 = 2;
     const AF_INET6: u16 = 10;
     /// `SKB_DROP_REASON_SUBSYS_SHIFT` of `include/net/dropreason.h`.
     const SUBSYSTEM_SHIFT: u32 = 16;

@@ -87,6 +87,38 @@ pub fn probe<T: Copy + Default>(base: u64, offset: u32) -> T {
     value
 }
 
+/// `AF_INET` of `include/linux/socket.h`.
+pub const AF_INET: u16 = 2;
+
+/// One of the two addresses of an IPv4 or IPv6 socket: that of IPv4 in the first four bytes of
+/// `to`, the rest of which stays. `v4` and `v6` are where its fields lie.
+///
+/// # Safety
+///
+/// `sk` must be a BTF pointer to a `sock`.
+#[inline(always)]
+pub unsafe fn address(
+    sk: *const c_void,
+    family: u16,
+    v4: &'static u32,
+    v6: &'static u32,
+    to: &mut [u8; 16],
+) {
+    // SAFETY: by the caller; what is written is within the address.
+    unsafe {
+        if family == AF_INET {
+            let word: u32 = field(sk, constant(v4));
+            to.as_mut_ptr().cast::<u32>().write_unaligned(word);
+        } else {
+            let at = constant(v6);
+            let words: [u64; 2] = [probe(sk as u64, at), probe(sk as u64, at + 8)];
+            let to = to.as_mut_ptr().cast::<u64>();
+            to.write_unaligned(words[0]);
+            to.add(1).write_unaligned(words[1]);
+        }
+    }
+}
+
 /// Whether the task is the kernel's own: it belongs to no service.
 ///
 /// # Safety

@@ -32,7 +32,7 @@ mod socket {
         Event, RX, Scratch, SocketState, TX, close, probing, state_flag, verdict,
     };
     use hark_ebpf::http2::State;
-    use hark_ebpf::kernel::{constant, field, probe};
+    use hark_ebpf::kernel::{AF_INET, constant, field, probe};
     use hark_ebpf::maps::{CREATE, of_socket};
     use hark_ebpf::offset;
     use hark_ebpf::walk::{STEPS, Step};
@@ -54,7 +54,6 @@ mod socket {
     use http1::step_http1;
 
     const AF_UNIX: u16 = 1;
-    const AF_INET: u16 = 2;
     const AF_INET6: u16 = 10;
     const SOCK_STREAM: u16 = 1;
     const MSG_PEEK: i32 = 0x2;

@@ -28,7 +28,7 @@ mod tcp {
         Tally, TcpOffsets, role, state,
     };
     use hark_ebpf::histogram::observe;
-    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, probe, process_of};
+    use hark_ebpf::kernel::{add, describe, field, is_kernel_thread, process_of};
     use hark_ebpf::maps::{count, of_process};
     use hark_ebpf::offset;
 

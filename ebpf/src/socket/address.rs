@@ -2,6 +2,8 @@
 
 use super::*;
 
+use hark_ebpf::kernel::address;
+
 /// The agent's own endpoints: sockets that talk to them are left out as well.
 #[map]
 pub(super) static OWN_ENDPOINTS: LruHashMap<SocketAddress, u8> =
@@ -47,42 +49,10 @@ pub(super) fn ends(
         }
         local.port = field(sk, offset!(sock_num));
         peer.port = u16::from_be(field(sk, offset!(sock_dport)));
-        if family == AF_INET {
-            let mine: u32 = field(sk, offset!(sock_rcv_saddr));
-            let theirs: u32 = field(sk, offset!(sock_daddr));
-            local.addr = [0; 16];
-            peer.addr = [0; 16];
-            local.addr.as_mut_ptr().cast::<u32>().write_unaligned(mine);
-            peer.addr.as_mut_ptr().cast::<u32>().write_unaligned(theirs);
-        } else {
-            let (mine, theirs) = (offset!(sock_v6_rcv_saddr), offset!(sock_v6_daddr));
-            let words: [u64; 4] = [
-                probe(sk as u64, mine),
-                probe(sk as u64, mine + 8),
-                probe(sk as u64, theirs),
-                probe(sk as u64, theirs + 8),
-            ];
-            local
-                .addr
-                .as_mut_ptr()
-                .cast::<u64>()
-                .write_unaligned(words[0]);
-            local
-                .addr
-                .as_mut_ptr()
-                .add(8)
-                .cast::<u64>()
-                .write_unaligned(words[1]);
-            peer.addr
-                .as_mut_ptr()
-                .cast::<u64>()
-                .write_unaligned(words[2]);
-            peer.addr
-                .as_mut_ptr()
-                .add(8)
-                .cast::<u64>()
-                .write_unaligned(words[3]);
-        }
+        let (v4, v6) = (&OFFSETS.sock_rcv_saddr, &OFFSETS.sock_v6_rcv_saddr);
+        address(sk, family, v4, v6, &mut local.addr);
+        let (v4, v6) = (&OFFSETS.sock_daddr, &OFFSETS.sock_v6_daddr);
+        address(sk, family, v4, v6, &mut peer.addr);
     }
 }
 

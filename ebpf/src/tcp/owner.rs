@@ -2,7 +2,7 @@
 
 use super::*;
 
-const AF_INET: u16 = 2;
+use hark_ebpf::kernel::address;
 
 /// Whoever called `listen` for an address last. Nothing is removed: a connection can only come to
 /// an address that somebody listens on, and who does has replaced whoever did.
@@ -43,16 +43,8 @@ pub(super) unsafe fn local(sk: *const c_void) -> SocketAddress {
         if !net.is_null() {
             to.netns = field(net, offset!(net_inum));
         }
-        if to.family == AF_INET {
-            let address: u32 = field(sk, offset!(sock_rcv_saddr));
-            to.addr.as_mut_ptr().cast::<u32>().write_unaligned(address);
-        } else {
-            let at = offset!(sock_v6_rcv_saddr);
-            let words: [u64; 2] = [probe(sk as u64, at), probe(sk as u64, at + 8)];
-            let addr = to.addr.as_mut_ptr().cast::<u64>();
-            addr.write_unaligned(words[0]);
-            addr.add(1).write_unaligned(words[1]);
-        }
+        let (v4, v6) = (&OFFSETS.sock_rcv_saddr, &OFFSETS.sock_v6_rcv_saddr);
+        address(sk, to.family, v4, v6, &mut to.addr);
         to
     }
 }
