@@ -10,6 +10,7 @@ use std::time::Duration;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
+use crate::cgroup::Cgroup;
 use crate::metrics::{Counts, Page};
 use crate::process::Process;
 use crate::turn::Turn;
@@ -81,6 +82,21 @@ impl Agent {
         Self::start_at(limit, turn, run_dir, environment)
     }
 
+    /// As [`start`](Self::start), within a cgroup.
+    ///
+    /// # Panics
+    /// If it is not ready within half a minute.
+    #[must_use]
+    #[track_caller]
+    pub fn start_held(cgroup: &Cgroup, environment: &[(&str, &str)]) -> Self {
+        let turn = Turn::take();
+        let run_dir = tempfile::tempdir().expect("a temporary folder");
+        let address = names::free_address();
+        let mut command = command(&run_dir, address, environment);
+        cgroup.hold(&mut command);
+        Self::start_command(Duration::from_secs(30), turn, run_dir, address, command)
+    }
+
     #[track_caller]
     fn start_at(
         limit: Duration,
@@ -89,7 +105,19 @@ impl Agent {
         environment: &[(&str, &str)],
     ) -> Self {
         let address = names::free_address();
-        let mut process = Process::start(command(&run_dir, address, environment));
+        let command = command(&run_dir, address, environment);
+        Self::start_command(limit, turn, run_dir, address, command)
+    }
+
+    #[track_caller]
+    fn start_command(
+        limit: Duration,
+        turn: Turn,
+        run_dir: TempDir,
+        address: SocketAddr,
+        command: Command,
+    ) -> Self {
+        let mut process = Process::start(command);
         let deadline = std::time::Instant::now() + limit;
         loop {
             if http::get(address, "/readyz", "*/*").is_ok_and(|page| page.status == 200) {

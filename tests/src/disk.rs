@@ -4,9 +4,48 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+
 use crate::process::Process;
 use crate::skip::Skip;
 use crate::{names, tools};
+
+/// A small file system in memory. Unmounted on drop.
+#[derive(Debug)]
+pub struct Small(tempfile::TempDir);
+
+impl Small {
+    /// With room for so many bytes.
+    ///
+    /// # Panics
+    /// If it cannot be mounted.
+    #[must_use]
+    pub fn new(bytes: u32) -> Self {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let options = std::ffi::CString::new(format!("size={bytes}")).expect("no NUL");
+        mount(
+            "tmpfs",
+            folder.path(),
+            "tmpfs",
+            MountFlags::empty(),
+            Some(options.as_c_str()),
+        )
+        .expect("root may mount");
+        Self(folder)
+    }
+
+    /// Where it is mounted.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
+    }
+}
 
 /// A loop device on a file. Detached on drop.
 #[derive(Debug)]

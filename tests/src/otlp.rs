@@ -224,7 +224,16 @@ impl Receiver {
     /// If there is no port.
     #[must_use]
     pub fn grpc(manner: Manner) -> Self {
-        Self::start(manner, |inbox, listener| async move {
+        Self::grpc_at(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), manner)
+    }
+
+    /// As [`grpc`](Self::grpc), at an address that is free.
+    ///
+    /// # Panics
+    /// If it is not.
+    #[must_use]
+    pub fn grpc_at(address: SocketAddr, manner: Manner) -> Self {
+        Self::start(address, manner, |inbox, listener| async move {
             let logs = LogsServiceServer::new(Grpc(Arc::clone(&inbox)))
                 .accept_compressed(CompressionEncoding::Gzip);
             let service =
@@ -245,7 +254,8 @@ impl Receiver {
     /// If there is no port.
     #[must_use]
     pub fn http(manner: Manner) -> Self {
-        Self::start(manner, |inbox, listener| async move {
+        let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+        Self::start(any, manner, |inbox, listener| async move {
             let of_logs = Arc::clone(&inbox);
             let post_logs = axum::routing::post(
                 move |headers: HeaderMap, body: axum::body::Bytes| async move {
@@ -274,6 +284,7 @@ impl Receiver {
     }
 
     fn start<F>(
+        address: SocketAddr,
         manner: Manner,
         serve: impl FnOnce(Arc<Inbox>, tokio::net::TcpListener) -> F,
     ) -> Self
@@ -292,8 +303,8 @@ impl Receiver {
             .build()
             .expect("a runtime");
         let listener = runtime
-            .block_on(tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)))
-            .expect("the loopback interface has a free port");
+            .block_on(tokio::net::TcpListener::bind(address))
+            .expect("the address is free");
         let address = listener
             .local_addr()
             .expect("a bound socket has an address");
@@ -303,6 +314,12 @@ impl Receiver {
             address,
             _runtime: runtime,
         }
+    }
+
+    /// Where it listens.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The value of `OTEL_EXPORTER_OTLP_ENDPOINT`.

@@ -43,6 +43,19 @@ pub fn settle<T: PartialEq>(limit: Duration, want: &T, mut look: impl FnMut() ->
     look()
 }
 
+/// Polls until `look` gives `most` or less, or `limit` has passed, and gives the last look.
+#[must_use]
+pub fn settle_below(limit: Duration, most: u64, mut look: impl FnMut() -> u64) -> u64 {
+    let deadline = Instant::now() + limit;
+    loop {
+        let value = look();
+        if value <= most || Instant::now() >= deadline {
+            return value;
+        }
+        std::thread::sleep(POLL);
+    }
+}
+
 /// Polls until `look` gives something.
 ///
 /// # Panics

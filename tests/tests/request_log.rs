@@ -7,12 +7,12 @@ use std::net::{Shutdown, TcpStream};
 use std::path::Path;
 
 use hark_tests::agent::{self, Agent};
+use hark_tests::disk::Small;
 use hark_tests::load::{Plan, Request, Sent};
 use hark_tests::metrics::Counts;
 use hark_tests::otlp::{ARRIVAL, Manner, Receiver};
 use hark_tests::server::Server;
 use hark_tests::{need, wait};
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::Value;
 
 const OUTPUT: &str = "HARK_REQUEST_LOG_OUTPUT";
@@ -206,36 +206,11 @@ fn files_are_rotated_and_no_line_is_lost() {
     drop(agent);
 }
 
-/// A small file system of the test's own.
-struct Small(tempfile::TempDir);
-
-impl Small {
-    fn new(bytes: u32) -> Self {
-        let folder = tempfile::tempdir().expect("a temporary folder");
-        let options = std::ffi::CString::new(format!("size={bytes}")).expect("no NUL");
-        mount(
-            "tmpfs",
-            folder.path(),
-            "tmpfs",
-            MountFlags::empty(),
-            Some(options.as_c_str()),
-        )
-        .expect("root may mount");
-        Self(folder)
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = unmount(self.0.path(), UnmountFlags::DETACH);
-    }
-}
-
 #[test]
 fn a_full_disk_costs_lines_that_are_counted_and_nothing_else() {
     need!(agent::root());
     let small = Small::new(128 << 10);
-    let path = small.0.path().join("requests.log");
+    let path = small.path().join("requests.log");
     let server = need!(Server::python("log-full"));
     let agent = Agent::start(&[
         (OUTPUT, "file"),

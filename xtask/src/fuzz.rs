@@ -4,8 +4,10 @@
 //! without nightly. The sanitizers are what needs nightly; in code without `unsafe` they would
 //! find little that overflow checks and debug assertions, which are on, do not.
 
+use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 
@@ -60,17 +62,33 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Builds and runs every target, also after one has crashed, and says which did not.
+/// Builds and runs every target, one for each CPU at a time, also after one has crashed, and says
+/// which did not. What they print is mixed.
 pub(crate) fn all(workspace: &Workspace, seconds: u32) -> Result<Vec<(String, bool)>> {
     let targets = targets(workspace)?;
     let programs = build(workspace)?;
-    targets
-        .into_iter()
-        .map(|target| {
-            let passed = fuzz(workspace, &programs, &target, seconds)?;
-            Ok((target, passed))
-        })
-        .collect()
+    let next = AtomicUsize::new(0);
+    let work = || -> Result<Vec<(String, bool)>> {
+        let mut done = Vec::new();
+        while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((target.clone(), fuzz(workspace, &programs, target, seconds)?));
+        }
+        Ok(done)
+    };
+    let mut results = std::thread::scope(|scope| -> Result<Vec<_>> {
+        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
+        let workers: Vec<_> = (0..cpus).map(|_| scope.spawn(work)).collect();
+        let mut results = Vec::new();
+        for worker in workers {
+            match worker.join() {
+                Ok(done) => results.append(&mut done?),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        Ok(results)
+    })?;
+    results.sort_unstable();
+    Ok(results)
 }
 
 fn targets(workspace: &Workspace) -> Result<Vec<String>> {

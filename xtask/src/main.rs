@@ -9,6 +9,7 @@ mod process;
 mod setup;
 mod table;
 mod test;
+mod torture;
 mod vm;
 mod workspace;
 
@@ -32,6 +33,7 @@ enum Verb {
     Build(build::Args),
     Lint(lint::Args),
     Test(test::Args),
+    Torture(torture::Args),
     Vm(vm::Args),
     Fuzz(fuzz::Args),
     Bench(bench::Args),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Build(args) => build::run(&workspace, &args),
         Verb::Lint(args) => lint::run(&workspace, &args),
         Verb::Test(args) => test::run(&workspace, &args),
+        Verb::Torture(args) => torture::run(&workspace, &args),
         Verb::Vm(args) => vm::run(&workspace, &args),
         Verb::Fuzz(args) => fuzz::run(&workspace, &args),
         Verb::Bench(args) => bench::run(&workspace, &args),

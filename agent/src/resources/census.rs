@@ -247,7 +247,8 @@ impl Census {
         let round = state.round;
         if let Some(named) = state.named.get_mut(&pid)
             && named.start_ticks == stat.start_ticks
-            && named.stack == stat.stack
+            // One that has ended and was not waited for has none, and cannot be asked who it was.
+            && (named.stack == stat.stack || stat.stack == 0)
             && named
                 .owner
                 .labels()
@@ -297,4 +298,55 @@ fn read(path: &Path, buffer: &mut Vec<u8>) -> Option<ProcessStat> {
     file.take(MAX_LENGTH as u64).read_to_end(buffer).ok()?;
     // What has no start time is no process's.
     ProcessStat::parse(buffer).filter(|stat| stat.start_ticks != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::{Child, Command};
+
+    use super::*;
+
+    fn owner_of(census: &Census, child: &Child) -> Option<(Owner, u64)> {
+        let look = census.look();
+        let mut found = look.processes.iter().filter(|p| p.pid == child.id());
+        found.next().map(|p| (p.owner.clone(), p.resident_pages))
+    }
+
+    fn until(census: &Census, child: &Child, what: impl Fn(&Owner, u64) -> bool) -> Owner {
+        for _ in 0..100 {
+            if let Some((owner, pages)) = owner_of(census, child)
+                && what(&owner, pages)
+            {
+                return owner;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        panic!("never seen so");
+    }
+
+    #[test]
+    fn a_process_that_was_killed_is_whose_it_was() {
+        let identities = Identities::new("/proc".into(), 1 << 16);
+        let services = Services::new(1 << 16, Duration::from_secs(60));
+        let census = Census::new(
+            "/proc".into(),
+            Arc::new(Mutex::new(identities)),
+            Arc::new(services),
+        );
+        let mut child = Command::new("sleep")
+            .arg("60")
+            .env("OTEL_SERVICE_NAME", "census-killed")
+            .spawn()
+            .unwrap();
+        let named = |owner: &Owner| {
+            let labels = owner.labels();
+            labels.is_some_and(|labels| labels.contains("census-killed"))
+        };
+        until(&census, &child, |owner, _| named(owner));
+        child.kill().unwrap();
+        // It has not been waited for: what is left of it is in `/proc`.
+        let owner = until(&census, &child, |_, pages| pages == 0);
+        child.wait().unwrap();
+        assert!(named(&owner), "{owner:?}");
+    }
 }

@@ -38,7 +38,7 @@ struct Minimum {
 /// Everything that is installed on demand, but for the kernel toolchain.
 const TOOLS: &[Tool] = &[
     Tool {
-        needs: &[Need::Test, Need::Bench, Need::Demo],
+        needs: &[Need::Test, Need::Bench, Need::Demo, Need::Vm],
         service: Some("nginx"),
         ..tool(
             "nginx-light",
@@ -55,7 +55,7 @@ const TOOLS: &[Tool] = &[
         ..tool("apache2-utils", &["ab"], "load, one connection per request")
     },
     Tool {
-        needs: &[Need::Test, Need::Bench],
+        needs: &[Need::Test, Need::Bench, Need::Vm],
         ..tool("nghttp2-client", &["h2load"], "load over HTTP/2")
     },
     Tool {
@@ -114,11 +114,11 @@ const TOOLS: &[Tool] = &[
         )
     },
     Tool {
-        needs: &[Need::Test],
+        needs: &[Need::Test, Need::Vm],
         ..tool(
             "openssl",
             &["openssl"],
-            "TLS, which must not be taken for HTTP",
+            "TLS, which must not be taken for HTTP, and certificates",
         )
     },
     Tool {

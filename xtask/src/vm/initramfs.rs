@@ -1,5 +1,6 @@
-//! What a machine has for a disk: the agent as it was built, the guest and the load generator, and
-//! the shared libraries that they are linked with, all where the guest looks for them.
+//! What a machine has for a disk: the agent as it was built, the guest and what it starts, programs of
+//! this system that speak TLS, and the shared libraries that all are linked with, where the guest looks
+//! for them.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -20,10 +21,26 @@ const PACKAGE: &str = "hark-tests";
 const GUEST: &str = "hark-vm-guest";
 
 /// The programs, and where the harness of the tests looks for them: the folders of a build.
-const PROGRAMS: [(&str, &str); 3] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("debug", GUEST),
     ("debug", "hark-test-load"),
+    ("debug", "hark-test-grpc"),
+    ("debug", "hark-test-spin"),
     ("release", "hark"),
+];
+
+/// Programs of this system, and where packages have them.
+const SYSTEM: [&str; 3] = ["/usr/sbin/nginx", "/usr/bin/h2load", "/usr/bin/openssl"];
+
+/// What these read: nginx looks its user up, and openssl has no defaults of its own for a
+/// certificate's name.
+const FILES: [(&str, &str); 3] = [
+    ("etc/passwd", "root:x:0:0:root:/:/bin/false\n"),
+    ("etc/group", "root:x:0:\n"),
+    (
+        "usr/lib/ssl/openssl.cnf",
+        "[req]\ndistinguished_name = name\n[name]\n",
+    ),
 ];
 
 /// Builds the guest, and makes the archive of all of it. The agent has been built.
@@ -39,19 +56,28 @@ pub(super) fn make(workspace: &Workspace) -> Result<PathBuf> {
     fs::create_dir_all(&vm).with_context(|| vm.display().to_string())?;
     let root = tempfile::tempdir_in(&vm).context("cannot make a folder")?;
     let root = root.path();
-    let mut libraries = BTreeSet::new();
+    let mut files = BTreeSet::new();
     for (profile, name) in PROGRAMS {
         let program = workspace.target.join(profile).join(name);
-        libraries.extend(linked_with(&program)?);
+        files.extend(linked_with(&program)?);
         let to = root.join("target").join(profile).join(name);
         make_parent(&to)?;
         // Debug information is nine tenths of it, and all of it lies in the machine's memory.
         process::output(Command::new("strip").arg("-o").args([&to, &program]))?;
     }
-    for library in libraries {
-        let to = root.join(library.strip_prefix("/").unwrap_or(&library));
+    for program in SYSTEM.map(PathBuf::from) {
+        files.extend(linked_with(&program)?);
+        files.insert(program);
+    }
+    for (name, text) in FILES {
+        let to = root.join(name);
         make_parent(&to)?;
-        fs::copy(&library, &to).with_context(|| library.display().to_string())?;
+        fs::write(&to, text).with_context(|| to.display().to_string())?;
+    }
+    for file in files {
+        let to = root.join(file.strip_prefix("/").unwrap_or(&file));
+        make_parent(&to)?;
+        fs::copy(&file, &to).with_context(|| file.display().to_string())?;
     }
     std::os::unix::fs::symlink(format!("/target/debug/{GUEST}"), root.join("init"))
         .context("cannot make a link")?;
@@ -65,7 +91,7 @@ fn make_parent(path: &Path) -> Result<()> {
     fs::create_dir_all(parent).with_context(|| parent.display().to_string())
 }
 
-/// The shared libraries of one of our own programs, and the loader.
+/// The shared libraries of a program, and the loader.
 fn linked_with(program: &Path) -> Result<Vec<PathBuf>> {
     let listed = process::output(Command::new("ldd").arg(program))?;
     if let Some(missing) = listed.lines().find(|line| line.ends_with("not found")) {

@@ -35,7 +35,7 @@ pub(crate) fn heard_at() -> Option<[&'static str; 2]> {
 
 /// Tracepoints that this kernel has, and that the agent does not listen at for a reason: the memory
 /// that it needs in the scheduler came with Linux 6.4.
-fn left_alone() -> &'static [&'static str] {
+pub(crate) fn left_alone() -> &'static [&'static str] {
     if crate::machine::version() < (6, 4) {
         &["sched_switch"]
     } else {

@@ -1,16 +1,17 @@
-//! Real traffic between two processes: what the client sent, what the server served, and what the
-//! agent heard at either end must be the same, by method and status.
+//! HTTP/1 between two processes: what the client sent and what the server served must be the same, by
+//! method and status, and the agent must have heard it at either end.
 
 use std::net::Ipv6Addr;
 use std::process::Command;
 
-use hark_tests::agent::Agent;
+use hark_tests::agent::{self, Agent};
 use hark_tests::load::{Body, Order, Plan, Request, Target, Write};
 use hark_tests::metrics::Counts;
 use hark_tests::server::Server;
 use hark_tests::wait;
 
 use crate::PATIENCE;
+use crate::books::{Books, End, Protocol};
 
 /// One way of talking.
 pub(crate) struct Check {
@@ -67,7 +68,7 @@ pub(crate) const CHECKS: &[Check] = &[
 /// How often each connection asks for all of the requests.
 const ROUNDS: usize = 16;
 
-/// Carries it out; gives the number of requests.
+/// Carries it out; gives what was heard of it.
 pub(crate) fn check_one(check: &Check, agent: &Agent) -> String {
     let server = start(check);
     let requests = vec![
@@ -76,6 +77,7 @@ pub(crate) fn check_one(check: &Check, agent: &Agent) -> String {
         Request::new("HEAD", "/ok"),
         Request::post("/status/503", Body::Length(1500)),
     ];
+    let books = Books::open(agent);
     let sent = Plan::new(&server.target, requests)
         .rounds(ROUNDS)
         .order(check.order)
@@ -85,17 +87,31 @@ pub(crate) fn check_one(check: &Check, agent: &Agent) -> String {
     let counts = sent.counts();
     let asked = 4 * ROUNDS as u64;
     assert_eq!((counts.len(), sent.total()), (4, asked), "{counts:?}");
-    let equal = |what: &str, look: &dyn Fn() -> Counts| {
-        wait::expect_within(PATIENCE, what, &counts, look);
+    wait::expect_within(
+        PATIENCE,
+        "served, by the server's own count",
+        &counts,
+        || served(&server.process.stdout()),
+    );
+    let protocol = match check.over {
+        Over::V4 | Over::V6 => Protocol::Http1,
+        Over::Unix => Protocol::Unix,
     };
-    equal("served, by the server's own count", &|| {
-        served(&server.process.stdout())
-    });
-    equal("served, by the agent", &|| {
-        agent.server_counts(&server.service)
-    });
-    equal("sent, by the agent", &|| agent.client_counts(&sent.service));
-    format!("{asked} of {asked}")
+    books.close(
+        protocol,
+        &[
+            End {
+                what: "served",
+                own: counts.clone(),
+                heard: &|page| page.counts(agent::SERVER, &server.service),
+            },
+            End {
+                what: "sent",
+                own: counts,
+                heard: &|page| page.counts(agent::CLIENT, &sent.service),
+            },
+        ],
+    )
 }
 
 fn start(check: &Check) -> Server {

@@ -8,8 +8,7 @@ use anyhow::Context;
 
 /// Serves on an address of TCP, with any port (0), or on the path of a unix socket; prints
 /// `PORT <number>` when it listens, 0 for a unix socket.
-pub(crate) fn serve(at: Option<&str>) -> anyhow::Result<()> {
-    let at = at.context("where is the server to listen?")?;
+pub(crate) fn serve(at: &str) -> anyhow::Result<()> {
     if at.starts_with('/') {
         let listener = UnixListener::bind(at).context(at.to_owned())?;
         println!("PORT 0");
