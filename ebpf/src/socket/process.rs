@@ -2,6 +2,8 @@
 
 use super::*;
 
+use core::hint::black_box;
+
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_comm};
 use hark_common::socket::{ARGS_LIMIT, ENVIRON_LIMIT, ProcessKey, ProcessRecord};
 
@@ -16,7 +18,8 @@ static INTRODUCTION: PerCpuArray<Introduction> = PerCpuArray::with_max_entries(1
 struct Introduction {
     record: ProcessRecord,
     /// The command line, and right behind it the environment.
-    bytes: [u8; ARGS_LIMIT + ENVIRON_LIMIT],
+    /// Twice as long as they may be, because that is what the mask in [`copy`] bounds them to.
+    bytes: [u8; 2 * (ARGS_LIMIT + ENVIRON_LIMIT)],
 }
 
 /// Says who the current thread is.
@@ -93,14 +96,16 @@ pub(super) fn introduce(task: &Task) -> bool {
 ///
 /// # Safety
 ///
-/// `to` must have room for `limit` bytes.
+/// `to` must have room for twice `limit` bytes.
 #[inline(always)]
 unsafe fn copy(to: *mut u8, limit: u64, start: u64, end: u64) -> u32 {
     let mut len = end.wrapping_sub(start);
     if len > limit {
         len = limit;
     }
-    let len = len as u32;
+    // The verifier of Linux 6.1 believes a bound only from a mask, which the compiler must not see to
+    // be of no effect.
+    let len = (black_box(len) & (2 * limit - 1)) as u32;
     // SAFETY: by the caller; the helper checks the source.
     let read = unsafe { bpf_probe_read_user(to.cast(), len, start as *const c_void) == 0 };
     if read { len } else { 0 }

@@ -113,7 +113,7 @@ fn in_the_middle_of_exec_nothing_is_known_yet() {
     let stat = host.root.path().join(format!("{PID}/stat"));
     let settled = fs::read_to_string(&stat).unwrap();
     fs::write(&stat, settled.replace(" 140722 ", " 0 ")).unwrap();
-    host.write(&format!("{PID}/cmdline"), "");
+    host.write(format!("{PID}/cmdline"), "");
     let mut identities = Identities::new(host.root.path().to_owned(), 8);
     let name = |identities: &mut Identities| {
         let service = identities.resolve(&task());
@@ -121,10 +121,10 @@ fn in_the_middle_of_exec_nothing_is_known_yet() {
     };
     assert_eq!(name(&mut identities), named("python3", NameSource::Comm));
     // What was read before the stack was there is not believed, though it may be whole by now.
-    host.write(&format!("{PID}/environ"), "OTEL_SERVICE_NAME=cart\0");
+    host.write(format!("{PID}/environ"), "OTEL_SERVICE_NAME=cart\0");
     assert_eq!(name(&mut identities), named("python3", NameSource::Comm));
     fs::write(&stat, settled).unwrap();
-    host.write(&format!("{PID}/cmdline"), "python3\0");
+    host.write(format!("{PID}/cmdline"), "python3\0");
     for _ in 0..2 {
         assert_eq!(
             name(&mut identities),
@@ -139,7 +139,7 @@ fn in_the_middle_of_exec_nothing_is_known_yet() {
 #[test]
 fn who_never_settles_is_given_up() {
     let host = Host::new("0::/\n", "");
-    host.write(&format!("{PID}/cmdline"), "");
+    host.write(format!("{PID}/cmdline"), "");
     let mut identities = Identities::new(host.root.path().to_owned(), 8);
     for _ in 0..1000 {
         identities.resolve(&task());
