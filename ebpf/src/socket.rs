@@ -104,6 +104,8 @@ mod socket {
         regs_mode: 0,
         regs_call: [0; 5],
         regs_result: 0,
+        regs_go: [0; 2],
+        regs_goroutine: 0,
         machine: 0,
     };
     /// A field of [`OFFSETS`]. One at a time: a copy of them all costs more than what is done with it.

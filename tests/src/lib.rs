@@ -29,6 +29,7 @@ pub mod schedstat;
 pub mod server;
 pub mod skip;
 pub mod tools;
+pub mod truth;
 pub mod turn;
 pub mod wait;
 pub mod wrk;

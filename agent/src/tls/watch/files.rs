@@ -97,7 +97,10 @@ impl<A: Attach> Files<A> {
         };
         let (outcome, links) = match points::points(file) {
             Ok(points) => self.attach_all(&points, path),
-            Err(Unfit::Go) => (Outcome::Known("go"), Vec::new()),
+            Err(Unfit::Go(why)) => {
+                tracing::debug!(path = %path.display(), %why, "a Go program is not read");
+                (Outcome::Known("go"), Vec::new())
+            }
             Err(why) => {
                 tracing::debug!(path = %path.display(), %why, "no TLS functions");
                 (Outcome::Nothing, Vec::new())
