@@ -104,7 +104,7 @@ mod socket {
         regs_mode: 0,
         regs_call: [0; 5],
         regs_result: 0,
-        regs_go: [0; 2],
+        regs_go: [0; 3],
         regs_goroutine: 0,
         machine: 0,
     };

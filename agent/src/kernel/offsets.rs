@@ -79,7 +79,7 @@ struct Registers {
     mode: u32,
     call: [u32; 5],
     result: u32,
-    go: [u32; 2],
+    go: [u32; 3],
     goroutine: u32,
     machine: u32,
 }
@@ -95,7 +95,7 @@ impl Registers {
                 mode: btf.offset_of("pt_regs", "user_regs.pstate")?,
                 call: [regs, regs + 8, regs + 16, regs + 24, regs + 32],
                 result: regs,
-                go: [regs, regs + 8],
+                go: [regs, regs + 8, regs + 16],
                 goroutine: regs + 28 * 8,
                 machine: MACHINE_AARCH64,
             });
@@ -108,7 +108,7 @@ impl Registers {
             call: [reg("di")?, reg("si")?, reg("dx")?, reg("cx")?, reg("r8")?],
             result: reg("ax")?,
             // Go's internal ABI, cmd/compile/abi-internal.md.
-            go: [reg("ax")?, reg("bx")?],
+            go: [reg("ax")?, reg("bx")?, reg("cx")?],
             goroutine: reg("r14")?,
             machine: MACHINE_X86_64,
         })

@@ -189,12 +189,15 @@ fn entry<R: ReadCacheOps>(elf: &Elf<'_, R>, function: elf::Function) -> Option<u
     elf.offset(past_marks(address, code.get(length..)?))
 }
 
-/// Length of the look whether the stack has to grow, as far as it can be passed over.
+/// Length of the look whether the stack has to grow, up to the branch that has it grow.
 fn prologue(code: &[u8]) -> Option<usize> {
     if cfg!(target_arch = "aarch64") {
-        // ldr x16, [x28, #16]
-        return code.starts_with(&[0x90, 0x0b, 0x40, 0xf9]).then_some(0);
+        return prologue_aarch64(code);
     }
+    prologue_x86_64(code)
+}
+
+fn prologue_x86_64(code: &[u8]) -> Option<usize> {
     // cmp rsp, [r14+16]; or lea r12, [rsp-n]; cmp r12, [r14+16]
     let compared = match code {
         [0x49, 0x3b, 0x66, 0x10, ..] => 4,
@@ -222,6 +225,24 @@ fn prologue(code: &[u8]) -> Option<usize> {
         [0x0f, 0x86, ..] => Some(compared + 6),
         _ => None,
     }
+}
+
+fn prologue_aarch64(code: &[u8]) -> Option<usize> {
+    let mut words = code
+        .chunks_exact(4)
+        .map(|word| u32::from_le_bytes([word[0], word[1], word[2], word[3]]));
+    // ldr x16, [x28, #16]
+    (words.next()? == 0xf940_0b90).then_some(())?;
+    let (length, compare) = match words.next()? {
+        // cmp sp, x16
+        0xeb30_63ff => (12, 0xeb30_63ff),
+        // sub x17, sp, #n; cmp x17, x16
+        word if word & 0xff80_03ff == 0xd100_03f1 => (16, words.next()?),
+        _ => return None,
+    };
+    // b.ls
+    let grows = words.next()? & 0xff00_001f == 0x5400_0009;
+    (grows && matches!(compare, 0xeb30_63ff | 0xeb10_023f)).then_some(length)
 }
 
 #[cfg(test)]

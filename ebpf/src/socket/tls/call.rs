@@ -26,9 +26,9 @@ fn tls_enter(ctx: ProbeContext) -> u32 {
     let (function, library) = (cookie as u8, (cookie >> 8) as u8);
     if library == Library::Go as u8 {
         go::enter(function);
-    } else {
-        enter(function, library);
+        return 0;
     }
+    enter(function, library);
     0
 }
 
@@ -149,7 +149,7 @@ fn tls_return(ctx: ProbeContext) -> u32 {
     };
     if moved != 0 {
         call.moved = moved;
-        handed_over(call);
+        tls_handed_over(call);
     }
     0
 }
@@ -185,12 +185,18 @@ fn left(call: &mut Call) -> u64 {
     moved as u64
 }
 
-/// `call.moved` clear bytes, for the session's socket.
-#[inline(always)]
-fn handed_over(call: &mut Call) {
+/// `call.moved` clear bytes, for the session's socket. A global function, so that the verifier looks
+/// at it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn tls_handed_over(call: *mut Call) -> u32 {
+    // SAFETY: the verifier lets a caller give null or a whole value of the type.
+    let Some(call) = (unsafe { call.as_mut() }) else {
+        return 0;
+    };
     if call.socket == 0 {
         bump(Counter::TlsUntied as u32, 1);
-        return;
+        return 0;
     }
     let key = key(call.session);
     // SAFETY: the value is not kept.
@@ -206,6 +212,7 @@ fn handed_over(call: &mut Call) {
         let _ = SESSIONS.insert(key, value, 0);
     }
     on_clear(call);
+    0
 }
 
 /// What a function returns, at its return instruction.

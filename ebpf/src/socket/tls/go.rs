@@ -10,11 +10,16 @@
 //! Memory of a session is used again when it is collected, and nothing tells when. But each session
 //! begins with a handshake, in a function of its own: there what was known of the name is forgotten.
 //!
+//! What is written is looked at when the call begins, because another goroutine may have read the
+//! answer before it ends; only where the socket is not known by then, because the call makes the
+//! handshake as well, at its end. The bytes of a call that fails were written in part, and the session
+//! is at its end then.
+//!
 //! A call for one session inside that for another is TLS inside TLS: the outer one is not followed.
 
 use super::*;
 
-use call::{registers, returned};
+use call::{registers, returned, tls_handed_over};
 use cipher::is_from_here;
 
 /// Goroutines that are in a call at a time: one that waits for a connection's next bytes is. Those
@@ -33,9 +38,13 @@ struct GoCall {
     buffer: u64,
     /// A [`Function`].
     function: u32,
-    /// 1: the buffer is on the stack.
-    on_stack: u32,
+    /// 1: the buffer is on the stack. 2: it was looked at.
+    flags: u32,
 }
+
+/// Values of `GoCall::flags`.
+const ON_STACK: u32 = 1;
+const LOOKED_AT: u32 = 2;
 
 /// By process and goroutine, whose address is in the place of a session's.
 #[map]
@@ -77,8 +86,8 @@ const fn direction_of(function: u32) -> u8 {
     }
 }
 
-/// At the entry of a function. It may be met twice for one call, where it is before the look whether
-/// the stack has to grow.
+/// At the entry of a function, behind the look whether the stack has to grow, which would begin it
+/// again.
 #[inline(always)]
 pub(super) fn enter(function: u8) {
     let function = function as u32;
@@ -86,11 +95,11 @@ pub(super) fn enter(function: u8) {
     let key_of_call = key(goroutine);
     // SAFETY: copied at once; only this thread removes or replaces it.
     let before = unsafe { GO_CALLS.get(key_of_call) }.copied();
-    let mut call = GoCall {
+    let mut in_flight = GoCall {
         session,
         buffer: 0,
         function,
-        on_stack: 0,
+        flags: 0,
     };
     if function == Function::Handshake as u32 {
         let _ = SESSIONS.remove(key(session));
@@ -98,23 +107,56 @@ pub(super) fn enter(function: u8) {
             // Inside its first call that moves data, which goes on.
             return;
         }
-    } else {
-        call.buffer = argument!(1);
-        let [low, high] = stack(goroutine);
-        if call.buffer >= low && call.buffer < high {
-            call.buffer = high - call.buffer;
-            call.on_stack = 1;
-        }
-        if let Some(before) = before
-            && before.function != Function::Handshake as u32
-            && (before.session != session || before.buffer != call.buffer)
-        {
-            // It may have moved data.
-            bump(Counter::TlsUnreturned as u32, 1);
-            missed(socket_of(before.session), direction_of(before.function));
-        }
+        let _ = GO_CALLS.insert(key_of_call, in_flight, 0);
+        return;
     }
-    let _ = GO_CALLS.insert(key_of_call, call, 0);
+    if let Some(before) = before
+        && before.function != Function::Handshake as u32
+        && before.flags & LOOKED_AT == 0
+    {
+        // It may have moved data.
+        bump(Counter::TlsUnreturned as u32, 1);
+        missed(socket_of(before.session), direction_of(before.function));
+    }
+    let buffer = argument!(1);
+    in_flight.buffer = buffer;
+    let [low, high] = stack(goroutine);
+    if buffer >= low && buffer < high {
+        in_flight.buffer = high - buffer;
+        in_flight.flags = ON_STACK;
+    }
+    let socket = if function == Function::Write as u32 {
+        socket_of(session)
+    } else {
+        0
+    };
+    if socket != 0 {
+        in_flight.flags |= LOOKED_AT;
+    }
+    let _ = GO_CALLS.insert(key_of_call, in_flight, 0);
+    if socket == 0 {
+        return;
+    }
+    let moved = argument!(2);
+    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
+    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
+    if call.is_null() || moved > i32::MAX as u64 {
+        missed(socket, TX);
+        return;
+    }
+    if moved == 0 {
+        return;
+    }
+    // SAFETY: not null, and this thread's own.
+    let call = unsafe { &mut *call };
+    call.session = session;
+    call.socket = socket;
+    call.direction = TX;
+    call.library = Library::Go as u8;
+    call.function = 0;
+    call.buffer = buffer;
+    call.moved = moved;
+    tls_handed_over(call);
 }
 
 /// The socket that a session is on; 0 if it is not known.
@@ -147,7 +189,7 @@ pub(super) fn left(call: &mut Call, function: u8) -> u64 {
         bump(Counter::TlsUnentered as u32, 1);
         return 0;
     }
-    if handshake {
+    if handshake || in_flight.flags & LOOKED_AT != 0 {
         return 0;
     }
     if in_flight.function != function as u32 {
@@ -165,7 +207,7 @@ pub(super) fn left(call: &mut Call, function: u8) -> u64 {
     call.library = Library::Go as u8;
     call.function = 0;
     call.buffer = in_flight.buffer;
-    if in_flight.on_stack != 0 {
+    if in_flight.flags & ON_STACK != 0 {
         call.buffer = stack(goroutine)[1].wrapping_sub(in_flight.buffer);
     }
     if moved > i32::MAX as i64 {

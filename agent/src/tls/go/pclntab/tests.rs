@@ -90,13 +90,7 @@ fn names_beyond_a_window() {
     let long = "x".repeat(3 * WINDOW / 2);
     for gap in 0..40 {
         let filler = "y".repeat(WINDOW - 20 + gap);
-        let names = [
-            &filler,
-            "main.main",
-            &long,
-            "z",
-            "crypto/tls.(*Conn).Read",
-        ];
+        let names = [&filler, "main.main", &long, "z", "crypto/tls.(*Conn).Read"];
         let found = look(&table(Form::Offsets, 0xffff_fff1, &names)).unwrap();
         assert_eq!(found.map(|f| f.unwrap().address), [4 * 0x40, 0x40], "{gap}");
     }
