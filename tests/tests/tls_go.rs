@@ -1,6 +1,6 @@
 //! Inside Go's own TLS: exact counts at both ends, and every exchange on its own socket.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 use std::time::Duration;
 
@@ -102,7 +102,7 @@ fn on_the_right_socket(build: Build, load: Load) {
         // Each connection is one, and read.
         let labels = [("service_name", service.as_str()), ("library", "go")];
         let by = page.by("hark_tls_connections_total", "readable", &labels);
-        let connections = load.connections as u64;
+        let connections = sent.values().collect::<BTreeSet<_>>().len() as u64;
         assert_eq!(by, [("true".to_owned(), connections)].into());
     }
     assert_eq!(agent.lost(), 0);
@@ -127,4 +127,19 @@ fn http1() {
 #[test]
 fn http2() {
     on_the_right_socket(Build::Plain, HTTP2);
+}
+
+/// Neither names nor debug information; and by another linker, where Go's code does not begin the
+/// section.
+#[test]
+fn stripped() {
+    on_the_right_socket(Build::Stripped, HTTP2);
+    on_the_right_socket(Build::External, HTTP1);
+}
+
+/// Without any library, and loaded anywhere.
+#[test]
+fn without_libraries() {
+    on_the_right_socket(Build::Static, HTTP1);
+    on_the_right_socket(Build::Anywhere, HTTP2);
 }

@@ -1,9 +1,10 @@
 //! Go's `net/http` over its own `crypto/tls`, at both ends, built in the ways that Go programs are
 //! shipped.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 use super::{Server, build_go};
 use crate::certificate::Certificate;
@@ -46,18 +47,20 @@ impl Build {
     }
 }
 
-/// The program, built once.
+/// The program, built once: what is built anew is another file to the agent.
 ///
 /// # Errors
 /// There is no Go, or it does not build this way.
 pub fn program(build: Build) -> Result<PathBuf, Skip> {
-    static BUILT: Mutex<()> = Mutex::new(());
+    static BUILT: Mutex<BTreeMap<&str, Result<PathBuf, String>>> = Mutex::new(BTreeMap::new());
     let go = tools::find("go")?;
     let (name, words, cgo) = build.words();
-    let _one = BUILT
-        .lock()
-        .unwrap_or_else(std::sync::PoisonError::into_inner);
-    build_go(&go, "https", name, words, cgo).map_err(Skip)
+    let mut built = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    built
+        .entry(name)
+        .or_insert_with(|| build_go(&go, "https", name, words, cgo))
+        .clone()
+        .map_err(Skip)
 }
 
 /// A running server.
