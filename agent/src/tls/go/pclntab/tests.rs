@@ -58,10 +58,9 @@ fn look(bytes: &[u8]) -> Result<[Option<Function>; 2], PclntabError> {
     Table::open(bytes, 0, bytes.len() as u64)?.functions(["crypto/tls.(*Conn).Read", "main.main"])
 }
 
-const FORMS: [(Form, u32); 4] = [
+const FORMS: [(Form, u32); 3] = [
     (Form::Addresses, 0xffff_fffa),
     (Form::Offsets, 0xffff_fff0),
-    (Form::Offsets, 0xffff_fff1),
     (Form::Offsets, 0xffff_fff1),
 ];
 
@@ -69,7 +68,7 @@ const FORMS: [(Form, u32); 4] = [
 fn every_form_that_is_known() {
     for (form, magic) in FORMS {
         let begin = 0x1000 * u64::from(form == Form::Addresses);
-        let is = |n| {
+        let is = |n: u64| {
             Some(Function {
                 address: begin + 0x40 * n,
                 size: 0x40,
