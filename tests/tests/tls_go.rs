@@ -115,7 +115,7 @@ const HTTP1: Load = Load {
 };
 const HTTP2: Load = Load {
     connections: 50,
-    requests: 40,
+    requests: 16,
     streams: 8,
 };
 
