@@ -110,7 +110,7 @@ fn on_the_right_socket(build: Build, load: Load) {
 
 const HTTP1: Load = Load {
     connections: 100,
-    requests: 20,
+    requests: 12,
     streams: 0,
 };
 const HTTP2: Load = Load {
