@@ -12,6 +12,7 @@
 pub mod connections;
 pub mod elf;
 pub mod exits;
+pub mod go;
 pub mod hello;
 pub mod maps;
 pub mod points;

@@ -89,6 +89,11 @@ pub struct Offsets {
     pub regs_call: [u32; 5],
     /// `struct pt_regs`: what a function returns (x86-64 `ax`, aarch64 `x0`).
     pub regs_result: u32,
+    /// `struct pt_regs`: the first three words of the arguments of a function of Go (x86-64 `ax`, `bx`,
+    /// `cx`, aarch64 `x0` to `x2`); the first is also where it returns its first result.
+    pub regs_go: [u32; 3],
+    /// `struct pt_regs`: the goroutine, in code of Go (x86-64 `r14`, aarch64 `x28`).
+    pub regs_goroutine: u32,
     /// Which system call numbers hold: [`MACHINE_X86_64`] or [`MACHINE_AARCH64`].
     pub machine: u32,
 }
@@ -98,4 +103,4 @@ pub const MACHINE_X86_64: u32 = 0;
 /// Value of [`Offsets::machine`]: aarch64.
 pub const MACHINE_AARCH64: u32 = 1;
 
-const _: () = assert!(size_of::<Offsets>() == 44 * 4 && align_of::<Offsets>() == 4);
+const _: () = assert!(size_of::<Offsets>() == 48 * 4 && align_of::<Offsets>() == 4);

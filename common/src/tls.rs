@@ -13,10 +13,11 @@ pub const HELLO_LIMIT: usize = 512;
 #[repr(u8)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
-    /// `(session, buffer, …)`, returns how many bytes were read: `SSL_read`, `gnutls_record_recv`.
+    /// `(session, buffer, …)`, returns how many bytes were read: `SSL_read`, `gnutls_record_recv`,
+    /// `crypto/tls.(*Conn).Read`.
     Read = 1,
     /// `(session, buffer, …)`, returns how many bytes were written: `SSL_write`,
-    /// `gnutls_record_send`.
+    /// `gnutls_record_send`, `crypto/tls.(*Conn).Write`.
     Write = 2,
     /// `(session, buffer, limit, *done)`, returns 1 if `*done` bytes were read: `SSL_read_ex`.
     ReadEx = 3,
@@ -34,7 +35,8 @@ pub enum Function {
     /// `(session, fd, offset, size, flags)`, returns how many bytes of a file were sent:
     /// `SSL_sendfile`.
     SendFile = 9,
-    /// `(session)`, it goes on with its handshake: `SSL_do_handshake`, `gnutls_handshake`.
+    /// `(session)`, it goes on with its handshake: `SSL_do_handshake`, `gnutls_handshake`. In Go it begins with
+    /// it, and has probes at its returns: `crypto/tls.(*Conn).clientHandshake`, `.serverHandshake`.
     Handshake = 10,
 }
 
@@ -46,6 +48,9 @@ pub enum Library {
     OpenSsl = 1,
     /// GnuTLS.
     GnuTls = 2,
+    /// Go's `crypto/tls`, whose functions take their arguments by Go's internal ABI and belong to a
+    /// goroutine, not to a thread.
+    Go = 3,
 }
 
 /// The cookie of a probe.

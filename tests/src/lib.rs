@@ -30,6 +30,7 @@ pub mod server;
 pub mod skip;
 pub mod tools;
 pub mod torture;
+pub mod truth;
 pub mod turn;
 pub mod wait;
 pub mod wrk;

@@ -13,6 +13,7 @@ use crate::process::Process;
 use crate::skip::Skip;
 use crate::{names, tools};
 
+pub mod https;
 pub mod nginx;
 pub mod relay;
 
@@ -129,7 +130,7 @@ impl Server {
         static BUILD: OnceLock<Result<std::path::PathBuf, String>> = OnceLock::new();
         let go = tools::find("go")?;
         let program = BUILD
-            .get_or_init(|| build_go(&go, "app"))
+            .get_or_init(|| build_go(&go, "app", "app", &[], false))
             .clone()
             .map_err(Skip)?;
         Self::announced(name, Command::new(program))
@@ -226,18 +227,26 @@ fn temporary() -> TempDir {
 }
 
 /// Builds a program of one file into the target folder; go's own cache makes the next time quick.
-fn build_go(go: &Path, name: &str) -> Result<std::path::PathBuf, String> {
+fn build_go(
+    go: &Path,
+    source: &str,
+    name: &str,
+    words: &[&str],
+    cgo: bool,
+) -> Result<std::path::PathBuf, String> {
     let program = tools::target().join("servers").join(format!("{name}-go"));
     // Built beside and renamed: another test binary may be running the program now.
     let fresh = program.with_file_name(names::unique(&format!("{name}-go")));
     let mut command = Command::new(go);
     command
-        .args(["build", "-o"])
+        .arg("build")
+        .args(words)
+        .arg("-o")
         .arg(&fresh)
-        .arg(tools::source(&format!("{name}.go")))
+        .arg(tools::source(&format!("{source}.go")))
         .env("GOFLAGS", "-mod=mod")
         .env("GO111MODULE", "off")
-        .env("CGO_ENABLED", "0");
+        .env("CGO_ENABLED", if cgo { "1" } else { "0" });
     let (status, _, stderr) = Process::finish(command, Duration::from_secs(300));
     if !status.success() {
         return Err(format!("go build: {stderr}"));

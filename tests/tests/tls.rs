@@ -12,6 +12,7 @@ use hark_tests::process::Process;
 use hark_tests::server::Server;
 use hark_tests::server::nginx::Nginx;
 use hark_tests::skip::Skip;
+use hark_tests::truth::{lines, peers};
 use hark_tests::{names, need, tools, wait};
 use rustix::process::Signal;
 
@@ -53,29 +54,6 @@ fn get(
     let sent = lines(&said, "SENT ");
     assert_eq!(sent.len(), connections * requests, "{said}");
     Ok((service, sent))
-}
-
-/// `<prefix> path port` by path.
-fn lines(said: &str, prefix: &str) -> BTreeMap<String, i64> {
-    let words = said.lines().filter_map(|line| line.strip_prefix(prefix));
-    words
-        .map(|line| {
-            let (path, port) = line.split_once(' ').expect("a path and a port");
-            (path.to_owned(), port.parse().expect("a port"))
-        })
-        .collect()
-}
-
-/// The peer's port by path.
-fn peers(spans: &[Span]) -> BTreeMap<String, i64> {
-    let of = |span: &Span| match span.attributes.get("network.peer.port") {
-        Some(Value::Int(port)) => *port,
-        _ => 0,
-    };
-    spans
-        .iter()
-        .map(|span| (span.path().to_owned(), of(span)))
-        .collect()
 }
 
 fn scheme(span: &Span) -> Value {

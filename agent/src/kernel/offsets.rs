@@ -50,6 +50,8 @@ pub fn from_btf(btf: &Btf) -> Result<Offsets, BtfError> {
         regs_mode: regs.mode,
         regs_call: regs.call,
         regs_result: regs.result,
+        regs_go: regs.go,
+        regs_goroutine: regs.goroutine,
         machine: regs.machine,
     })
 }
@@ -77,6 +79,8 @@ struct Registers {
     mode: u32,
     call: [u32; 5],
     result: u32,
+    go: [u32; 3],
+    goroutine: u32,
     machine: u32,
 }
 
@@ -91,6 +95,8 @@ impl Registers {
                 mode: btf.offset_of("pt_regs", "user_regs.pstate")?,
                 call: [regs, regs + 8, regs + 16, regs + 24, regs + 32],
                 result: regs,
+                go: [regs, regs + 8, regs + 16],
+                goroutine: regs + 28 * 8,
                 machine: MACHINE_AARCH64,
             });
         }
@@ -101,6 +107,9 @@ impl Registers {
             mode: reg("cs")?,
             call: [reg("di")?, reg("si")?, reg("dx")?, reg("cx")?, reg("r8")?],
             result: reg("ax")?,
+            // Go's internal ABI, cmd/compile/abi-internal.md.
+            go: [reg("ax")?, reg("bx")?, reg("cx")?],
+            goroutine: reg("r14")?,
             machine: MACHINE_X86_64,
         })
     }

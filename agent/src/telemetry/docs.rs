@@ -138,8 +138,8 @@ const LABELS: &[Label] = &[
     open("collector", "The group of metrics."),
     open(
         "library",
-        "The TLS library: `openssl` (and its forks), `gnutls`; where the connection is not read, by what is \
-         known of the process: `go`, `java`, `nss`, …, `unknown`.",
+        "The TLS library: `openssl` (and its forks), `gnutls`, `go`; where the connection is not read, by what is \
+         known of the process: also `java`, `nss`, …, `unknown`.",
     ),
     open(
         "readable",

@@ -106,6 +106,7 @@ impl Connections {
             }
             n if n == Library::OpenSsl as u8 => points::name(Library::OpenSsl),
             n if n == Library::GnuTls as u8 => points::name(Library::GnuTls),
+            n if n == Library::Go as u8 => points::name(Library::Go),
             _ => UNKNOWN,
         };
         // One that was given up before is counted: once is right, and which was not to be known.

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek, SeekFrom};
 use object::elf::{EM_AARCH64, EM_X86_64, PF_X, PT_LOAD, STT_FUNC};
 use object::read::elf::{ElfFile64, FileHeader as _, ProgramHeader as _};
 use object::read::{ReadCache, ReadCacheOps};
-use object::{Endianness, Object as _, SymbolFlags};
+use object::{Endianness, Object as _, ObjectSection as _, SymbolFlags};
 
 /// Bytes that are read of one file, tables of symbols and code together. The largest programs known
 /// (browsers, Go programs with all their symbols) stay below.
@@ -36,6 +36,17 @@ pub struct Function {
     /// Its address, as the file has it.
     pub address: u64,
     /// Its size in bytes, by the table of symbols.
+    pub size: u64,
+}
+
+/// A section of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Section {
+    /// Its address, as the file has it.
+    pub address: u64,
+    /// Offset in the file, in bytes.
+    pub offset: u64,
+    /// Size in the file, in bytes.
     pub size: u64,
 }
 
@@ -174,10 +185,27 @@ impl<'a, R: ReadCacheOps> Elf<'a, R> {
         Ok(found)
     }
 
-    /// Whether it has a section of that name.
+    /// Where a section is, if there is one of that name.
     #[must_use]
-    pub fn has_section(&self, name: &str) -> bool {
-        self.file.section_by_name(name).is_some()
+    pub fn section(&self, name: &str) -> Option<Section> {
+        let section = self.file.section_by_name(name)?;
+        let (offset, size) = section.file_range()?;
+        Some(Section {
+            address: section.address(),
+            offset,
+            size,
+        })
+    }
+
+    /// Where in the file the byte is that is loaded to an address.
+    #[must_use]
+    pub fn loaded(&self, address: u64) -> Option<u64> {
+        let endian = self.file.endian();
+        self.file.elf_program_headers().iter().find_map(|header| {
+            let within = address.checked_sub(header.p_vaddr(endian))?;
+            let is_there = header.p_type(endian) == PT_LOAD && within < header.p_filesz(endian);
+            is_there.then(|| header.p_offset(endian).checked_add(within))?
+        })
     }
 
     /// The code from an address on, at most [`CODE_WINDOW`] bytes; empty if there is none.

@@ -19,7 +19,7 @@ pub const RETURN_LIMIT: usize = 64;
 pub struct Exits {
     /// Addresses of its return instructions, ascending.
     pub returns: Vec<u64>,
-    /// Jumps through a register or memory, whose targets are not known.
+    /// Jumps that are not followed: through a register or memory, or out of the function's bounds.
     pub indirect: usize,
 }
 
@@ -55,6 +55,20 @@ enum Flow {
 ///
 /// An [`ExitsError`] if they cannot be told.
 pub fn exits<'a>(entry: u64, code: impl Fn(u64) -> &'a [u8]) -> Result<Exits, ExitsError> {
+    exits_within(entry, u64::MAX, code)
+}
+
+/// As [`exits`], of a function that ends before `end`: what is behind a call that does not return
+/// may be nothing.
+///
+/// # Errors
+///
+/// As for [`exits`].
+pub fn exits_within<'a>(
+    entry: u64,
+    end: u64,
+    code: impl Fn(u64) -> &'a [u8],
+) -> Result<Exits, ExitsError> {
     let mut found = Exits::default();
     let mut seen = HashSet::new();
     let mut starts = vec![entry];
@@ -62,6 +76,10 @@ pub fn exits<'a>(entry: u64, code: impl Fn(u64) -> &'a [u8]) -> Result<Exits, Ex
         let mut at = start;
         let mut window: (u64, &[u8]) = (at, &[]);
         while seen.insert(at) {
+            if at < entry && end != u64::MAX || at >= end {
+                found.indirect += usize::from(at == start);
+                break;
+            }
             if seen.len() > INSTRUCTION_LIMIT || found.returns.len() > RETURN_LIMIT {
                 return Err(ExitsError::TooLong);
             }

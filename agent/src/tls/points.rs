@@ -8,6 +8,7 @@ use object::read::{ReadCache, ReadCacheOps};
 
 use super::elf::{self, Cache, Elf, ElfError, Limited};
 use super::exits::{ExitsError, exits, past_marks};
+use super::go::{self, GoError, Source};
 
 /// One probe.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -44,9 +45,9 @@ pub enum Unfit {
     /// It is not a file that could be.
     #[error(transparent)]
     Elf(#[from] ElfError),
-    /// It is a Go program, whose TLS is its own.
-    #[error("it is a Go program, whose own TLS is not read")]
-    Go,
+    /// It is a Go program, whose own TLS cannot be read.
+    #[error("it is a Go program: {0}")]
+    Go(#[from] GoError),
     /// It has no functions of a library that is known.
     #[error("it has no functions of a TLS library that are known by name")]
     NoLibrary,
@@ -94,8 +95,9 @@ const GNUTLS: [(&str, Function); 10] = [
 ///
 /// [`Unfit`], in words.
 pub fn points(file: File) -> Result<Points, Unfit> {
+    let again = file.try_clone().map_err(|_| Unfit::NoLibrary)?;
     let cache: Cache = ReadCache::new(Limited::new(file));
-    of_elf(&Elf::open(&cache)?)
+    of_elf(&Elf::open(&cache)?, &again)
 }
 
 /// As [`points`], in a file that is in memory.
@@ -103,17 +105,27 @@ pub fn points(file: File) -> Result<Points, Unfit> {
 /// # Errors
 ///
 /// Those of [`points`].
-pub fn of_bytes(bytes: Vec<u8>) -> Result<Points, Unfit> {
+pub fn of_bytes(bytes: &[u8]) -> Result<Points, Unfit> {
     let cache = ReadCache::new(Limited::new(Cursor::new(bytes)));
-    of_elf(&Elf::open(&cache)?)
+    of_elf(&Elf::open(&cache)?, bytes)
 }
 
-/// As [`points`], in what has been opened.
+/// As [`points`], in what has been opened; `source` is the same file.
 ///
 /// # Errors
 ///
 /// Those of [`points`].
-pub fn of_elf<R: ReadCacheOps>(elf: &Elf<'_, R>) -> Result<Points, Unfit> {
+pub fn of_elf<R: ReadCacheOps, S: Source + ?Sized>(
+    elf: &Elf<'_, R>,
+    source: &S,
+) -> Result<Points, Unfit> {
+    let go = elf.section(go::BUILD_INFO).map(|_| go::points(elf, source));
+    match go {
+        Some(Ok(points)) => return Ok(points),
+        // It may have a library of another language linked in.
+        None | Some(Err(GoError::NoTls)) => {}
+        Some(Err(why)) => return Err(why.into()),
+    }
     for (library, table) in [(Library::OpenSsl, &OPENSSL), (Library::GnuTls, &GNUTLS)] {
         let found = elf.functions(table.map(|(name, _)| name))?;
         if found[0].is_none() || found[1].is_none() {
@@ -154,10 +166,10 @@ pub fn of_elf<R: ReadCacheOps>(elf: &Elf<'_, R>) -> Result<Points, Unfit> {
         points.append(&mut entries);
         return Ok(Points { library, points });
     }
-    if elf.has_section(".go.buildinfo") {
-        return Err(Unfit::Go);
-    }
-    Err(Unfit::NoLibrary)
+    Err(match go {
+        Some(Err(why)) => why.into(),
+        _ => Unfit::NoLibrary,
+    })
 }
 
 /// The name of a library: the value of the label `library`.
@@ -166,6 +178,7 @@ pub const fn name(library: Library) -> &'static str {
     match library {
         Library::OpenSsl => "openssl",
         Library::GnuTls => "gnutls",
+        Library::Go => "go",
     }
 }
 

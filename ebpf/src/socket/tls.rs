@@ -14,6 +14,7 @@
 mod call;
 mod cipher;
 mod clear;
+mod go;
 mod session;
 
 use super::*;
@@ -24,7 +25,7 @@ use aya_ebpf::macros::uprobe;
 use aya_ebpf::maps::HashMap;
 use aya_ebpf::programs::ProbeContext;
 use hark_common::socket::RecordHeader;
-use hark_common::tls::{Function, HELLO_LIMIT, TlsRecord};
+use hark_common::tls::{Function, HELLO_LIMIT, Library, TlsRecord};
 use hark_ebpf::exchange::give_up;
 use hark_ebpf::http2 as http2_logic;
 use hark_ebpf::http2::follow;

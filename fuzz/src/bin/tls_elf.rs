@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use hark::tls::points::{Place, of_bytes};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Ok(found) = of_bytes(bytes.to_vec()) else {
+    let Ok(found) = of_bytes(bytes) else {
         return;
     };
     let mut returns = HashSet::new();

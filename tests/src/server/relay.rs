@@ -44,7 +44,7 @@ impl Relay {
             Self::Go => {
                 static BUILD: OnceLock<Result<std::path::PathBuf, String>> = OnceLock::new();
                 let go = tools::find("go")?;
-                let program = BUILD.get_or_init(|| build_go(&go, "relay"));
+                let program = BUILD.get_or_init(|| build_go(&go, "relay", "relay", &[], false));
                 Command::new(program.clone().map_err(Skip)?)
             }
             Self::Node => {

@@ -9,7 +9,7 @@ const SMALL: &[u8] = include_bytes!("../../../../fuzz/corpus/tls_elf/openssl.so"
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn entries_and_returns_of_a_library() {
-    let found = of_bytes(SMALL.to_vec()).unwrap();
+    let found = of_bytes(SMALL).unwrap();
     assert_eq!(found.library, Library::OpenSsl);
     let read = cookie(Function::Read, Library::OpenSsl);
     let write = cookie(Function::Write, Library::OpenSsl);

@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::path::Path;
+use std::os::fd::AsRawFd as _;
+use std::path::{Path, PathBuf};
 
 use super::id;
 use crate::tls::points::{self, Point, Points, Unfit};
@@ -95,9 +96,17 @@ impl<A: Attach> Files<A> {
         let Ok(file) = File::open(path) else {
             return Outcome::Nothing;
         };
+        // By the open file: the process whose link `path` is may be gone before all is attached.
+        let Ok(held) = file.try_clone() else {
+            return Outcome::Nothing;
+        };
+        let by_file = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
         let (outcome, links) = match points::points(file) {
-            Ok(points) => self.attach_all(&points, path),
-            Err(Unfit::Go) => (Outcome::Known("go"), Vec::new()),
+            Ok(points) => self.attach_all(&points, path, &by_file),
+            Err(Unfit::Go(why)) => {
+                tracing::debug!(path = %path.display(), %why, "a Go program is not read");
+                (Outcome::Known("go"), Vec::new())
+            }
             Err(why) => {
                 tracing::debug!(path = %path.display(), %why, "no TLS functions");
                 (Outcome::Nothing, Vec::new())
@@ -114,7 +123,12 @@ impl<A: Attach> Files<A> {
     }
 
     /// All probes of a file, or none: half of them would see half of its calls.
-    fn attach_all(&mut self, points: &Points, path: &Path) -> (Outcome, Vec<A::Link>) {
+    fn attach_all(
+        &mut self,
+        points: &Points,
+        path: &Path,
+        by_file: &Path,
+    ) -> (Outcome, Vec<A::Link>) {
         let library = points::name(points.library);
         if points.points.len() > POINT_LIMIT {
             let why = "it has too many return instructions";
@@ -123,7 +137,7 @@ impl<A: Attach> Files<A> {
         }
         let mut links = Vec::with_capacity(points.points.len());
         for point in &points.points {
-            match self.attach.attach(point, path) {
+            match self.attach.attach(point, by_file) {
                 Ok(link) => links.push(link),
                 Err(why) => {
                     tracing::warn!(path = %path.display(), why, "a TLS library cannot be read");

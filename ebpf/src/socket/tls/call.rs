@@ -5,7 +5,7 @@ use super::*;
 /// The thread's registers. Not by the program's context, whose layout is the machine's that this was
 /// compiled for.
 #[inline(always)]
-fn registers() -> *const c_void {
+pub(super) fn registers() -> *const c_void {
     // SAFETY: helpers without preconditions.
     unsafe { bpf_task_pt_regs(bpf_get_current_task_btf()) as *const c_void }
 }
@@ -23,7 +23,12 @@ macro_rules! argument {
 fn tls_enter(ctx: ProbeContext) -> u32 {
     // SAFETY: the context is the program's.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    enter(cookie as u8, (cookie >> 8) as u8);
+    let (function, library) = (cookie as u8, (cookie >> 8) as u8);
+    if library == Library::Go as u8 {
+        go::enter(function);
+        return 0;
+    }
+    enter(function, library);
     0
 }
 
@@ -125,28 +130,44 @@ pub(super) fn missed(socket: u64, direction: u8) {
 
 /// At a return instruction of a function of a TLS library.
 #[uprobe]
-fn tls_return(_ctx: ProbeContext) -> u32 {
-    leave();
+fn tls_return(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context is the program's.
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    let (function, library) = (cookie as u8, (cookie >> 8) as u8);
+    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
+    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
+    if call.is_null() {
+        bump(Counter::StorageFailed as u32, 1);
+        return 0;
+    }
+    // SAFETY: not null, and this thread's own.
+    let call = unsafe { &mut *call };
+    let moved = if library == Library::Go as u8 {
+        go::left(call, function)
+    } else {
+        left(call)
+    };
+    if moved != 0 {
+        call.moved = moved;
+        tls_handed_over(call);
+    }
     0
 }
 
+/// The call that the thread was in has returned: how many clear bytes it moved, and 0 if they are
+/// not to be looked at.
 #[inline(always)]
-fn leave() {
-    // SAFETY: the current task is a BTF pointer.
-    let call = unsafe { CALLS.existing(bpf_get_current_task_btf().cast_const().cast()) };
-    // SAFETY: if it is not null, it is this thread's own.
-    if call.is_null() || unsafe { (*call).function } == 0 {
+fn left(call: &mut Call) -> u64 {
+    if call.function == 0 {
         bump(Counter::TlsUnentered as u32, 1);
-        return;
+        return 0;
     }
-    // SAFETY: as above.
-    let call = unsafe { &mut *call };
     call.function = 0;
     let returned: u64 = returned();
     let mut moved = returned as i32 as i64;
     if call.done_at != 0 {
         if moved != 1 {
-            return;
+            return 0;
         }
         let mut done = 0u64;
         // SAFETY: the helper checks the source.
@@ -154,18 +175,29 @@ fn leave() {
             != 0
         {
             missed(call.socket, call.direction);
-            return;
+            return 0;
         }
         moved = done as i64;
     }
     if moved <= 0 || moved > i32::MAX as i64 {
-        return;
+        return 0;
     }
+    moved as u64
+}
+
+/// `call.moved` clear bytes, for the session's socket. A global function, so that the verifier looks
+/// at it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn tls_handed_over(call: *mut Call) -> u32 {
+    // SAFETY: the verifier lets a caller give null or a whole value of the type.
+    let Some(call) = (unsafe { call.as_mut() }) else {
+        return 0;
+    };
     if call.socket == 0 {
         bump(Counter::TlsUntied as u32, 1);
-        return;
+        return 0;
     }
-    call.moved = moved as u64;
     let key = key(call.session);
     // SAFETY: the value is not kept.
     let known = unsafe { SESSIONS.get(key) }.map_or(0, |known| known.socket);
@@ -180,11 +212,12 @@ fn leave() {
         let _ = SESSIONS.insert(key, value, 0);
     }
     on_clear(call);
+    0
 }
 
 /// What a function returns, at its return instruction.
 #[inline(always)]
-fn returned() -> u64 {
+pub(super) fn returned() -> u64 {
     // SAFETY: the helpers give BTF pointers.
     unsafe { field(registers(), offset!(regs_result)) }
 }

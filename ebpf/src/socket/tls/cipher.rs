@@ -155,6 +155,10 @@ fn heard(sk: *mut c_void, cookie: u64, direction: u8) {
         let task: *mut task_struct = bpf_get_current_task_btf();
         CALLS.existing(task.cast_const().cast())
     };
+    // SAFETY: as it says.
+    if call.is_null() || unsafe { (*call).function } == 0 {
+        go::heard(sk, cookie);
+    }
     if call.is_null() {
         return;
     }
@@ -185,7 +189,7 @@ fn heard(sk: *mut c_void, cookie: u64, direction: u8) {
 /// Whether the thread's own system call moved the bytes: an armed receive of `io_uring` completes in
 /// whatever call the thread is in.
 #[inline(always)]
-fn is_from_here(sk: *mut c_void) -> bool {
+pub(super) fn is_from_here(sk: *mut c_void) -> bool {
     // SAFETY: the helpers give BTF pointers.
     unsafe {
         let task: *mut task_struct = bpf_get_current_task_btf();

@@ -1,0 +1,276 @@
+//! Calls of Go's `crypto/tls`.
+//!
+//! A goroutine may go to another thread between a call's entry and its return, so a call is known by
+//! process and goroutine. Which one runs is in a register of its own whenever code of Go runs, also
+//! while it is in a system call, which no goroutine leaves for another thread. So a socket call on a
+//! socket with TLS, by a goroutine that is in a call for a session, says which socket the session is
+//! on, on whichever thread. The structures of Go's library, which differ by its version, are not
+//! looked into.
+//!
+//! Memory of a session is used again when it is collected, and nothing tells when. But each session
+//! begins with a handshake, in a function of its own: there what was known of the name is forgotten.
+//!
+//! What is written is looked at when the call begins, because another goroutine may have read the
+//! answer before it ends; only where the socket is not known by then, because the call makes the
+//! handshake as well, at its end. The bytes of a call that fails were written in part, and the session
+//! is at its end then.
+//!
+//! A call for one session inside that for another is TLS inside TLS: the outer one is not followed.
+
+use super::*;
+
+use call::{registers, returned, tls_handed_over};
+use cipher::is_from_here;
+
+/// Goroutines that are in a call at a time: one that waits for a connection's next bytes is. Those
+/// of a process that was killed stay until others need the place.
+const GOROUTINES: u32 = 65536;
+
+/// The call that a goroutine is in. Only its own thread changes it; it may be evicted, and its memory
+/// be another's, at any time, so it is copied, and the copy is good if the key is still there.
+#[repr(C)]
+#[derive(Clone, Copy)]
+struct GoCall {
+    /// The `*tls.Conn`.
+    session: u64,
+    /// Where the clear bytes are: an address, or how far below the upper end of the goroutine's
+    /// stack, which moves when it grows.
+    buffer: u64,
+    /// A [`Function`].
+    function: u32,
+    /// 1: the buffer is on the stack. 2: it was looked at.
+    flags: u32,
+}
+
+/// Values of `GoCall::flags`.
+const ON_STACK: u32 = 1;
+const LOOKED_AT: u32 = 2;
+
+/// By process and goroutine, whose address is in the place of a session's.
+#[map]
+static GO_CALLS: LruHashMap<SessionKey, GoCall> = LruHashMap::with_max_entries(GOROUTINES, 0);
+
+/// An argument of the function whose entry this is.
+macro_rules! argument {
+    ($n:literal) => {
+        // SAFETY: the helpers give BTF pointers.
+        unsafe { field::<u64>(registers(), constant(&OFFSETS.regs_go[$n])) }
+    };
+}
+
+/// Address of the goroutine, if the thread runs code of Go.
+#[inline(always)]
+fn goroutine() -> u64 {
+    // SAFETY: the helpers give BTF pointers.
+    unsafe { field(registers(), offset!(regs_goroutine)) }
+}
+
+/// Lower and upper end of a goroutine's stack: the first two words of the runtime's `g`, which cgo
+/// and the debuggers rely on.
+#[inline(always)]
+fn stack(goroutine: u64) -> [u64; 2] {
+    let mut ends = [0u64; 2];
+    // SAFETY: the helper checks the source, and leaves zeroes if it fails.
+    unsafe {
+        bpf_probe_read_user((&raw mut ends).cast(), 16, goroutine as *const c_void);
+    }
+    ends
+}
+
+#[inline(always)]
+const fn direction_of(function: u32) -> u8 {
+    if function == Function::Read as u32 {
+        RX
+    } else {
+        TX
+    }
+}
+
+/// At the entry of a function, behind the look whether the stack has to grow, which would begin it
+/// again.
+#[inline(always)]
+pub(super) fn enter(function: u8) {
+    let function = function as u32;
+    let (session, goroutine) = (argument!(0), goroutine());
+    let key_of_call = key(goroutine);
+    // SAFETY: copied at once; only this thread removes or replaces it.
+    let before = unsafe { GO_CALLS.get(key_of_call) }.copied();
+    let mut in_flight = GoCall {
+        session,
+        buffer: 0,
+        function,
+        flags: 0,
+    };
+    if function == Function::Handshake as u32 {
+        let _ = SESSIONS.remove(key(session));
+        if before.is_some_and(|before| before.session == session) {
+            // Inside its first call that moves data, which goes on.
+            return;
+        }
+        let _ = GO_CALLS.insert(key_of_call, in_flight, 0);
+        return;
+    }
+    if let Some(before) = before
+        && before.function != Function::Handshake as u32
+        && before.flags & LOOKED_AT == 0
+    {
+        // It may have moved data.
+        bump(Counter::TlsUnreturned as u32, 1);
+        missed(socket_of(before.session), direction_of(before.function));
+    }
+    let buffer = argument!(1);
+    in_flight.buffer = buffer;
+    let [low, high] = stack(goroutine);
+    if buffer >= low && buffer < high {
+        in_flight.buffer = high - buffer;
+        in_flight.flags = ON_STACK;
+    }
+    let socket = if function == Function::Write as u32 {
+        socket_of(session)
+    } else {
+        0
+    };
+    if socket != 0 {
+        in_flight.flags |= LOOKED_AT;
+    }
+    let _ = GO_CALLS.insert(key_of_call, in_flight, 0);
+    if socket == 0 {
+        return;
+    }
+    let moved = argument!(2);
+    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
+    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
+    if call.is_null() || moved > i32::MAX as u64 {
+        missed(socket, TX);
+        return;
+    }
+    if moved == 0 {
+        return;
+    }
+    // SAFETY: not null, and this thread's own.
+    let call = unsafe { &mut *call };
+    call.session = session;
+    call.socket = socket;
+    call.direction = TX;
+    call.library = Library::Go as u8;
+    call.function = 0;
+    call.buffer = buffer;
+    call.moved = moved;
+    tls_handed_over(call);
+}
+
+/// The socket that a session is on; 0 if it is not known.
+#[inline(always)]
+fn socket_of(session: u64) -> u64 {
+    // SAFETY: the value is not kept.
+    unsafe { SESSIONS.get(key(session)) }.map_or(0, |known| known.socket)
+}
+
+/// A goroutine's call has returned: how many clear bytes it moved, as `call` then says; 0 if they are
+/// not to be looked at.
+#[inline(always)]
+pub(super) fn left(call: &mut Call, function: u8) -> u64 {
+    let goroutine = goroutine();
+    let key_of_call = key(goroutine);
+    // SAFETY: copied at once.
+    let in_flight = unsafe { GO_CALLS.get(key_of_call) }.copied();
+    let handshake = function == Function::Handshake as u8;
+    let Some(in_flight) = in_flight else {
+        if !handshake {
+            bump(Counter::TlsUnentered as u32, 1);
+        }
+        return 0;
+    };
+    if handshake && in_flight.function != Function::Handshake as u32 {
+        // One inside a call that goes on.
+        return 0;
+    }
+    if GO_CALLS.remove(key_of_call).is_err() {
+        bump(Counter::TlsUnentered as u32, 1);
+        return 0;
+    }
+    if handshake || in_flight.flags & LOOKED_AT != 0 {
+        return 0;
+    }
+    if in_flight.function != function as u32 {
+        // Its own return, and this one's entry, were not seen.
+        bump(Counter::TlsUnreturned as u32, 1);
+        return 0;
+    }
+    let moved = returned() as i64;
+    if moved <= 0 {
+        return 0;
+    }
+    call.session = in_flight.session;
+    call.socket = socket_of(in_flight.session);
+    call.direction = direction_of(in_flight.function);
+    call.library = Library::Go as u8;
+    call.function = 0;
+    call.buffer = in_flight.buffer;
+    if in_flight.flags & ON_STACK != 0 {
+        call.buffer = stack(goroutine)[1].wrapping_sub(in_flight.buffer);
+    }
+    if moved > i32::MAX as i64 {
+        missed(call.socket, call.direction);
+        return 0;
+    }
+    moved as u64
+}
+
+/// Bytes moved on a socket with TLS, maybe by a goroutine that is in a call.
+#[inline(always)]
+pub(super) fn heard(sk: *mut c_void, cookie: u64) {
+    let session = go_session(cookie);
+    if session != 0 && is_from_here(sk) {
+        go_tie(session, cookie);
+    }
+}
+
+/// The session that the goroutine of this thread is in a call for; 0 if there is none, or it is known
+/// to be on that socket.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn go_session(cookie: u64) -> u64 {
+    let key_of_call = key(goroutine());
+    // SAFETY: copied at once.
+    let Some(call) = unsafe { GO_CALLS.get(key_of_call) }.copied() else {
+        return 0;
+    };
+    // SAFETY: the value is not kept.
+    let is_there = unsafe { GO_CALLS.get(key_of_call) }.is_some();
+    if !is_there || socket_of(call.session) == cookie {
+        return 0;
+    }
+    call.session
+}
+
+/// A session is on a socket. If it was on another one before, it is on none: something else is
+/// behind it, which moved between them.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn go_tie(session: u64, cookie: u64) -> u32 {
+    let key = key(session);
+    let mut tied = Session {
+        socket: cookie,
+        descriptor: 0,
+        guess: 0,
+        agreed: 0,
+        refuted: 0,
+    };
+    // SAFETY: copied at once.
+    if let Some(known) = unsafe { SESSIONS.get(key) }.copied() {
+        if known.refuted != 0 {
+            return 0;
+        }
+        if known.socket != 0 {
+            tied.socket = 0;
+            tied.refuted = 1;
+            missed(known.socket, RX);
+            missed(known.socket, TX);
+            missed(cookie, RX);
+            missed(cookie, TX);
+        }
+    }
+    let _ = SESSIONS.insert(key, tied, 0);
+    0
+}
