@@ -72,7 +72,12 @@ fn on_the_right_socket(build: Build, load: Load) {
     let certificate = need!(Certificate::make());
     let receiver = Receiver::http(Manner::Accepting);
     let endpoint = receiver.endpoint();
-    let agent = Agent::start(&[READ, ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint)]);
+    // All spans of a load at once are more than the standard queue holds.
+    let agent = Agent::start(&[
+        READ,
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
+        ("OTEL_BSP_MAX_QUEUE_SIZE", "16384"),
+    ]);
     need!(found(&agent, build, &certificate));
     let server = need!(https::serve(build, &certificate));
     let (client, sent) = need!(get(build, &server, load));
