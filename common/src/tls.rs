@@ -59,6 +59,12 @@ pub const fn cookie(function: Function, library: Library) -> u64 {
     function as u64 | (library as u64) << 8
 }
 
+/// The [`Library`] of a probe, by its cookie.
+#[must_use]
+pub const fn library_of(cookie: u64) -> u8 {
+    (cookie >> 8) as u8
+}
+
 /// A connection with TLS: its first bytes were seen, or, once, data that a library handed over in
 /// clear. `captured` bytes of the stream follow.
 #[repr(C)]

@@ -11,6 +11,7 @@ use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::UProbeLink;
 use hark_common::counter::Counter;
 use hark_common::socket::{SocketAddress, slot};
+use hark_common::tls::{Library, library_of};
 
 use super::Hook;
 use super::btf::Btf;
@@ -143,6 +144,18 @@ const TLS_PROBES: [Probe; 2] = [
     },
 ];
 
+/// The same for the TLS of Go's own library.
+const GO_PROBES: [Probe; 2] = [
+    Probe {
+        program: "tls_go_enter",
+        gives: "HTTP inside TLS of Go",
+    },
+    Probe {
+        program: "tls_go_return",
+        gives: "HTTP inside TLS of Go",
+    },
+];
+
 /// The socket programs, running. They are detached when this is dropped, or its process ends.
 pub struct SocketPrograms {
     /// Locked for as long as a probe is attached.
@@ -188,6 +201,10 @@ impl SocketPrograms {
             Object::load("socket", OBJECT, &WANTED, types, &mut loader)?
         };
         let probes = capture.tls && object.load_probes(&TLS_PROBES);
+        if probes {
+            // Without them Go's library is one that is not read.
+            object.load_probes(&GO_PROBES);
+        }
         let records = object.map("RECORDS")?;
         Ok((
             Self {
@@ -220,7 +237,11 @@ impl SocketPrograms {
     ///
     /// The kernel refuses, or the file is gone.
     pub fn probe(&self, point: &Point, file: &Path) -> Result<UProbeLink, ObjectError> {
-        let [entry, exit] = &TLS_PROBES;
+        let [entry, exit] = if library_of(point.cookie) == Library::Go as u8 {
+            &GO_PROBES
+        } else {
+            &TLS_PROBES
+        };
         let probe = match point.place {
             Place::Entry => entry,
             Place::Return => exit,

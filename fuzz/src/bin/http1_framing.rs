@@ -7,7 +7,6 @@
 #[expect(
     dead_code,
     unreachable_pub,
-    unused_imports,
     reason = "the tests of the kernel side's logic use the rest of it"
 )]
 mod tape;

@@ -23,12 +23,7 @@ macro_rules! argument {
 fn tls_enter(ctx: ProbeContext) -> u32 {
     // SAFETY: the context is the program's.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    let (function, library) = (cookie as u8, (cookie >> 8) as u8);
-    if library == Library::Go as u8 {
-        go::enter(function);
-        return 0;
-    }
-    enter(function, library);
+    enter(cookie as u8, (cookie >> 8) as u8);
     0
 }
 
@@ -130,26 +125,19 @@ pub(super) fn missed(socket: u64, direction: u8) {
 
 /// At a return instruction of a function of a TLS library.
 #[uprobe]
-fn tls_return(ctx: ProbeContext) -> u32 {
-    // SAFETY: the context is the program's.
-    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    let (function, library) = (cookie as u8, (cookie >> 8) as u8);
-    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
-    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
+fn tls_return(_ctx: ProbeContext) -> u32 {
+    // SAFETY: the current task is a BTF pointer.
+    let call = unsafe { CALLS.existing(bpf_get_current_task_btf().cast_const().cast()) };
     if call.is_null() {
-        bump(Counter::StorageFailed as u32, 1);
+        bump(Counter::TlsUnentered as u32, 1);
         return 0;
     }
     // SAFETY: not null, and this thread's own.
     let call = unsafe { &mut *call };
-    let moved = if library == Library::Go as u8 {
-        go::left(call, function)
-    } else {
-        left(call)
-    };
+    let moved = left(call);
     if moved != 0 {
         call.moved = moved;
-        tls_handed_over(call);
+        handed_over(call);
     }
     0
 }
@@ -185,18 +173,12 @@ fn left(call: &mut Call) -> u64 {
     moved as u64
 }
 
-/// `call.moved` clear bytes, for the session's socket. A global function, so that the verifier looks
-/// at it once.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub(super) extern "C" fn tls_handed_over(call: *mut Call) -> u32 {
-    // SAFETY: the verifier lets a caller give null or a whole value of the type.
-    let Some(call) = (unsafe { call.as_mut() }) else {
-        return 0;
-    };
+/// `call.moved` clear bytes, for the session's socket.
+#[inline(always)]
+pub(super) fn handed_over(call: &mut Call) {
     if call.socket == 0 {
         bump(Counter::TlsUntied as u32, 1);
-        return 0;
+        return;
     }
     let key = key(call.session);
     // SAFETY: the value is not kept.
@@ -212,7 +194,6 @@ pub(super) extern "C" fn tls_handed_over(call: *mut Call) -> u32 {
         let _ = SESSIONS.insert(key, value, 0);
     }
     on_clear(call);
-    0
 }
 
 /// What a function returns, at its return instruction.

@@ -19,7 +19,7 @@
 
 use super::*;
 
-use call::{registers, returned, tls_handed_over};
+use call::{handed_over, registers, returned};
 use cipher::is_from_here;
 
 /// Goroutines that are in a call at a time: one that waits for a connection's next bytes is. Those
@@ -86,10 +86,50 @@ const fn direction_of(function: u32) -> u8 {
     }
 }
 
-/// At the entry of a function, behind the look whether the stack has to grow, which would begin it
-/// again.
+/// At the entry of a function. Programs of their own, because their stacks are deeper than those for
+/// other libraries, and an older kernel may refuse them alone.
+#[uprobe]
+fn tls_go_enter(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context is the program's.
+    enter(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u8);
+    0
+}
+
+/// At a return instruction of a function.
+#[uprobe]
+fn tls_go_return(ctx: ProbeContext) -> u32 {
+    // SAFETY: the context is the program's.
+    let function = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u8;
+    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
+    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
+    if call.is_null() {
+        bump(Counter::StorageFailed as u32, 1);
+        return 0;
+    }
+    // SAFETY: not null, and this thread's own.
+    let call = unsafe { &mut *call };
+    let moved = left(call, function);
+    if moved != 0 {
+        call.moved = moved;
+        go_handed_over(call);
+    }
+    0
+}
+
+/// [`handed_over`] as a global function, so that the verifier looks at it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn go_handed_over(call: *mut Call) -> u32 {
+    // SAFETY: the verifier lets a caller give null or a whole value of the type.
+    if let Some(call) = unsafe { call.as_mut() } {
+        handed_over(call);
+    }
+    0
+}
+
+/// Behind the look whether the stack has to grow, which would begin the function again.
 #[inline(always)]
-pub(super) fn enter(function: u8) {
+fn enter(function: u8) {
     let function = function as u32;
     let (session, goroutine) = (argument!(0), goroutine());
     let key_of_call = key(goroutine);
@@ -156,7 +196,7 @@ pub(super) fn enter(function: u8) {
     call.function = 0;
     call.buffer = buffer;
     call.moved = moved;
-    tls_handed_over(call);
+    go_handed_over(call);
 }
 
 /// The socket that a session is on; 0 if it is not known.
@@ -169,7 +209,7 @@ fn socket_of(session: u64) -> u64 {
 /// A goroutine's call has returned: how many clear bytes it moved, as `call` then says; 0 if they are
 /// not to be looked at.
 #[inline(always)]
-pub(super) fn left(call: &mut Call, function: u8) -> u64 {
+fn left(call: &mut Call, function: u8) -> u64 {
     let goroutine = goroutine();
     let key_of_call = key(goroutine);
     // SAFETY: copied at once.
