@@ -1,5 +1,6 @@
 //! One connection: two directions, and the streams under way on it.
 
+mod early;
 mod streams;
 
 use hark_common::http2::{Http2Direction, Http2EndRecord, Http2Position, Http2Record, flag};
@@ -141,6 +142,7 @@ impl Connection {
         if has(flag::CUT) {
             readers[at].cut(&mut sort);
         }
+        streams.catch_up(moment, shared, sink);
         if has(flag::LOST) {
             readers[at].reset();
             streams.lose_table(at, TableLoss::LostInKernel, shared);
@@ -208,6 +210,7 @@ impl Connection {
             return;
         };
         let streams = &mut self.streams;
+        streams.pass_early(u32::MAX, shared);
         for (id, stream) in std::mem::take(&mut streams.under_way) {
             let at_ns = if stream.has_response() {
                 record.last_ns

@@ -44,7 +44,7 @@ pub(super) enum GrpcStatus {
 }
 
 /// The fields of one block. Used again for each, so that it costs no allocation.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fields {
     text: Vec<u8>,
     method: Slot,

@@ -229,7 +229,8 @@ impl Stream {
             status: self.status,
             error: end.error,
             start_ns: self.start_ns,
-            first_response_ns: self.responded_ns,
+            // What is answered may be heard before the write that asked has returned.
+            first_response_ns: self.responded_ns.map(|ns| ns.max(self.start_ns)),
             end_ns: end.at_ns.max(self.start_ns),
             request_body_bytes: self.request_ended.then_some(self.request_body.bytes()),
             response_body_bytes: self.response_body.bytes(),

@@ -6,10 +6,12 @@ use hark_common::http2::{Http2Direction, Http2Record};
 use hark_common::socket::Task;
 
 use super::Shared;
+use super::early::{Early, Step};
 use crate::connection::{self, DropReason, Event};
 use crate::exchange::{Endpoint, ErrorType, Role, Trail};
 use crate::http2::checkpoint::Taken;
 use crate::http2::counters::TableLoss;
+use crate::http2::fields::Fields;
 use crate::http2::frame::Messages;
 use crate::http2::hpack::Decoder;
 use crate::http2::reader::Heard;
@@ -42,6 +44,7 @@ pub(super) struct Streams {
     /// Largest header table that the other direction has allowed to this one, in bytes.
     pub(super) allowed: [u32; 2],
     pub(super) under_way: HashMap<u32, Stream>,
+    early: Early,
     /// Greatest identifier of a request.
     last: u32,
     /// From this identifier on every request was heard.
@@ -65,6 +68,7 @@ impl Streams {
             damaged: [false; 2],
             allowed: [0; 2],
             under_way: HashMap::new(),
+            early: Early::default(),
             last: 0,
             watched_from: None,
             max_streams: None,
@@ -126,6 +130,7 @@ impl Streams {
         shared: &Shared,
         sink: &mut impl FnMut(Event<'_>),
     ) {
+        self.pass_early(u32::MAX, shared);
         self.watched_from = None;
         let Some(role) = self.role else { return };
         for (id, stream) in std::mem::take(&mut self.under_way) {
@@ -168,6 +173,10 @@ impl Streams {
                 } else {
                     ErrorType::StreamAborted(code)
                 };
+                if self.is_early(stream, moment.direction) {
+                    self.early.push(stream, Step::Reset(error));
+                    return;
+                }
                 self.finish(stream, Some(error), moment, shared, sink);
             }
             Heard::GoAway { last } => {
@@ -255,16 +264,84 @@ impl Streams {
                 }
             }
             None => {
-                let watched = self.watched_from.is_some_and(|first| id >= first);
-                let is_final = shared
-                    .fields
-                    .status()
-                    .is_some_and(|status| status.is_none_or(|status| status >= 200));
-                // The request that asked for the upgrade to HTTP/2, which HTTP/1 has reported.
-                let upgraded = id == 1 && self.damaged == [false; 2];
-                if id % 2 == 1 && !watched && is_final && !upgraded {
-                    shared.exchanges.dropped(DropReason::NoRequest, 1);
+                let is_early = self.is_early(id, moment.direction);
+                let step = || Step::Block {
+                    fields: Box::new(shared.fields.clone()),
+                    first_ns,
+                    end_stream,
+                };
+                if !is_early || !self.early.push(id, step()) {
+                    self.pass(id, &shared.fields, shared);
                 }
+            }
+        }
+    }
+
+    /// Whether what is heard of a stream in this direction may belong to a request that is yet to be
+    /// heard.
+    fn is_early(&self, id: u32, direction: usize) -> bool {
+        self.role == Some(Role::Client)
+            && direction == Http2Direction::Received as usize
+            && id % 2 == 1
+            && id > self.last
+    }
+
+    /// A header block of a response is passed over, because its request was not heard.
+    fn pass(&self, id: u32, fields: &Fields, shared: &Shared) {
+        let watched = self.watched_from.is_some_and(|first| id >= first);
+        let is_final = fields
+            .status()
+            .is_some_and(|status| status.is_none_or(|status| status >= 200));
+        // The request that asked for the upgrade to HTTP/2, which HTTP/1 has reported.
+        let upgraded = id == 1 && self.damaged == [false; 2];
+        if id % 2 == 1 && !watched && is_final && !upgraded {
+            shared.exchanges.dropped(DropReason::NoRequest, 1);
+        }
+    }
+
+    /// What waited for requests below this identifier waits in vain.
+    pub(super) fn pass_early(&mut self, below: u32, shared: &Shared) {
+        for (id, step) in self.early.take(|id| id < below) {
+            if let Step::Block { fields, .. } = step {
+                self.pass(id, &fields, shared);
+            }
+        }
+    }
+
+    /// Does what waited for the requests that have been heard meanwhile. To be called when a record
+    /// has been read to its end, so that what it has of the request is there.
+    pub(super) fn catch_up(
+        &mut self,
+        moment: Moment,
+        shared: &Shared,
+        sink: &mut impl FnMut(Event<'_>),
+    ) {
+        let under_way = &self.under_way;
+        for (id, step) in self.early.take(|id| under_way.contains_key(&id)) {
+            let Some(stream) = self.under_way.get_mut(&id) else {
+                continue;
+            };
+            let (ends, error) = match step {
+                Step::Block {
+                    fields,
+                    first_ns,
+                    end_stream,
+                } => {
+                    stream.response_block(&fields, first_ns, end_stream);
+                    (end_stream, None)
+                }
+                Step::Data {
+                    bytes,
+                    messages,
+                    end_stream,
+                } => {
+                    stream.response_data(bytes, messages);
+                    (end_stream, None)
+                }
+                Step::Reset(error) => (true, Some(error)),
+            };
+            if ends {
+                self.finish(id, error, moment, shared, sink);
             }
         }
     }
@@ -297,6 +374,7 @@ impl Streams {
         sink: &mut impl FnMut(Event<'_>),
     ) {
         let Some(role) = self.role else { return };
+        self.pass_early(id, shared);
         self.last = id;
         self.watched_from.get_or_insert(id);
         let Shared {
@@ -351,6 +429,15 @@ impl Streams {
         sink: &mut impl FnMut(Event<'_>),
     ) {
         let is_request = self.carries_requests(moment.direction);
+        if self.is_early(id, moment.direction) {
+            let step = Step::Data {
+                bytes,
+                messages,
+                end_stream,
+            };
+            self.early.push(id, step);
+            return;
+        }
         let (Some(stream), Some(is_request)) = (self.under_way.get_mut(&id), is_request) else {
             return;
         };

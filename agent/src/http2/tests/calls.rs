@@ -54,6 +54,48 @@ fn the_status_is_in_the_trailers() {
     assert_eq!(none.error_type().as_deref(), Some("UNKNOWN"));
 }
 
+/// The thread that wrote the request was kept from returning until the answer had been read.
+#[test]
+fn an_answer_may_be_heard_before_its_request() {
+    let mut wire = Wire::new(Role::Client);
+    call(&mut wire, 1, &[]);
+    wire.response(1, END_STREAM, &[("grpc-status", "0")]);
+    // Of the second, all; of the third, a part, and the end afterwards.
+    wire.response(3, END_STREAM, &[(":status", "200"), ("grpc-status", "16")]);
+    wire.response(5, 0, HEAD);
+    wire.moved(Side::Responses, &data(5, 10, 0));
+    call(&mut wire, 3, &[]);
+    call(&mut wire, 5, &[]);
+    wire.response(5, END_STREAM, &[("grpc-status", "5")]);
+    let ended = std::mem::take(&mut wire.ended);
+    let seen: Vec<_> = ended.iter().map(|of| (of.index, status(of))).collect();
+    assert_eq!(
+        seen,
+        [
+            (1, Some(Code::Ok)),
+            (3, Some(Code::Unauthenticated)),
+            (5, Some(Code::NotFound))
+        ]
+    );
+    assert_eq!(ended[2].response_body_bytes, 10);
+}
+
+/// What never gets a request is no exchange, and is not kept.
+#[test]
+fn answers_without_requests_wait_in_vain() {
+    let mut wire = Wire::new(Role::Client);
+    call(&mut wire, 1, &[]);
+    wire.response(1, END_STREAM, &[("grpc-status", "0")]);
+    for stream in (3..3000).step_by(2) {
+        wire.response(stream, END_STREAM, &[("grpc-status", "5")]);
+    }
+    call(&mut wire, 3001, &[]);
+    wire.response(3001, END_STREAM, &[("grpc-status", "0")]);
+    let ended = std::mem::take(&mut wire.ended);
+    let seen: Vec<_> = ended.iter().map(|of| (of.index, status(of))).collect();
+    assert_eq!(seen, [(1, Some(Code::Ok)), (3001, Some(Code::Ok))]);
+}
+
 #[test]
 fn a_response_may_be_trailers_only() {
     let mut wire = Wire::new(Role::Client);
