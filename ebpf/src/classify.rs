@@ -73,48 +73,6 @@ pub fn gap_before(state: &mut SocketState, direction: u8, sequence: u32, moved: 
     if known && gap < u32::MAX / 2 { gap } else { 0 }
 }
 
-/// A direction of which no event has told yet stands at `sequence`: what moves there unseen is missed
-/// from now on.
-#[inline(always)]
-pub fn stands_at(state: &mut SocketState, direction: u8, sequence: u32) {
-    // SAFETY: the mask keeps the index within the two streams.
-    let stream = unsafe { state.streams.get_unchecked_mut(direction as usize & 1) };
-    if stream.flags & flag::SEQUENCE == 0 {
-        stream.sequence = sequence;
-        stream.flags |= flag::SEQUENCE;
-    }
-}
-
-/// Bytes of a request that moved unseen before its answer, which is the next that moves in
-/// `direction`: nothing else is outstanding. They are told before it, so that the exchange is lost, and
-/// not unheard of.
-#[inline(always)]
-pub fn gap_before_answer(state: &mut SocketState, direction: u8, other: u32) -> u32 {
-    let answer = state.verdict == verdict::HTTP1 && !state.is_request(direction);
-    if !answer || state.outstanding() != 0 {
-        return 0;
-    }
-    match gap_before(state, direction ^ 1, other, 0) {
-        1 => 0,
-        gap => gap,
-    }
-}
-
-/// Bytes that moved unseen before the end of a connection: the last of it may be an answer that was
-/// given and not heard, which is not the same as none. 0 after an error, which may arrive before the
-/// event of what was sent.
-#[inline(always)]
-pub fn gap_at_end(state: &mut SocketState, direction: u8, sequence: u32, errno: u32) -> u32 {
-    if errno != 0 || state.outstanding() == 0 {
-        return 0;
-    }
-    // The FIN takes a number in either direction.
-    match gap_before(state, direction, sequence, 0) {
-        1 => 0,
-        gap => gap,
-    }
-}
-
 /// An event has been worked through as far as `step` says.
 #[inline(always)]
 pub fn conclude(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch, step: Step) {

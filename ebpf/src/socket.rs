@@ -26,10 +26,7 @@ mod socket {
     use hark_common::counter::Counter;
     use hark_common::offsets::Offsets;
     use hark_common::socket::{AbortReason, RecordKind, SocketAddress, Task, slot};
-    use hark_ebpf::classify::{
-        End, counted_in_body, ends_in_body, gap_before, gap_before_answer, is_for_http2, look,
-        stands_at,
-    };
+    use hark_ebpf::classify::{End, counted_in_body, ends_in_body, gap_before, is_for_http2, look};
     use hark_ebpf::env::Env;
     use hark_ebpf::exchange::{
         Event, RX, Scratch, SocketState, TX, close, probing, state_flag, verdict,
@@ -164,53 +161,28 @@ mod socket {
         }
     }
 
-    /// How far a TCP socket has come, received and sent, by its own books. None for others.
-    #[inline(always)]
-    fn sequences(sk: *mut c_void) -> Option<(u32, u32)> {
-        // SAFETY: the helper takes a BTF pointer, and gives one or null for what is not TCP.
-        let tcp = unsafe { bpf_skc_to_tcp_sock(sk) } as *const c_void;
-        if tcp.is_null() {
-            return None;
-        }
-        // SAFETY: fields of a BTF pointer.
-        Some(unsafe {
-            (
-                field(tcp, offset!(tcp_copied_seq)),
-                field(tcp, offset!(tcp_write_seq)),
-            )
-        })
-    }
-
     /// Bytes that moved on a TCP socket without an event before this one of `moved` bytes.
     #[inline(always)]
     fn missing_before(sk: *mut c_void, state: &mut SocketState, direction: u8, moved: u32) -> u32 {
-        let Some((received, sent)) = sequences(sk) else {
+        // SAFETY: the helper takes a BTF pointer, and gives one or null for what is not TCP.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(sk) } as *const c_void;
+        if tcp.is_null() {
             return 0;
-        };
-        let (this, other) = if direction == TX {
-            (sent, received)
+        }
+        let at = if direction == TX {
+            offset!(tcp_write_seq)
         } else {
-            (received, sent)
+            offset!(tcp_copied_seq)
         };
-        stands_at(state, direction ^ 1, other);
-        let missing = gap_before(state, direction, this, moved);
-        // SAFETY: a field of a BTF pointer.
-        let shutdown: u8 = unsafe { field(sk, offset!(sock_shutdown)) };
+        // SAFETY: fields of BTF pointers.
+        let (sequence, shutdown): (u32, u8) =
+            unsafe { (field(tcp, at), field(sk, offset!(sock_shutdown))) };
+        let missing = gap_before(state, direction, sequence, moved);
         // The FIN takes a sequence number, and is consumed by the read that comes upon it.
         if missing == 1 && direction == RX && shutdown & RCV_SHUTDOWN != 0 {
             return 0;
         }
         missing
-    }
-
-    /// Bytes that moved on a TCP socket in the other direction, if this is an answer to them.
-    #[inline(always)]
-    fn missing_before_answer(sk: *mut c_void, state: &mut SocketState, direction: u8) -> u32 {
-        let Some((received, sent)) = sequences(sk) else {
-            return 0;
-        };
-        let other = if direction == TX { received } else { sent };
-        gap_before_answer(state, direction, other)
     }
 
     /// `trace_sock_send_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.

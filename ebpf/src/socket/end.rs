@@ -2,7 +2,7 @@
 
 use super::*;
 
-use hark_ebpf::classify::{end_of_stream, gap_at_end, read_failed, tcp, tcp_destroyed, tcp_state};
+use hark_ebpf::classify::{end_of_stream, read_failed, tcp, tcp_destroyed, tcp_state};
 
 /// A message of no bytes, or an error.
 #[inline(always)]
@@ -36,7 +36,7 @@ pub(super) fn on_nothing(
         } else {
             end_of_stream(followed, false)
         };
-        finish_tcp(sk, state, s, end);
+        finish(sk, state, s, end);
         return;
     }
     // No tracepoint tells the end of an AF_UNIX connection. Whoever reads the end of the stream
@@ -68,24 +68,6 @@ pub(super) fn on_nothing(
     };
     s.event.socket = probe(peer as u64, offset!(sock_cookie));
     finish(peer, other, s, Some((AbortReason::LocalClosed, 0)));
-}
-
-/// As [`finish`], of a TCP connection: what moved on it unseen is told by its own numbers.
-#[inline(always)]
-fn finish_tcp(sk: *mut c_void, state: &mut SocketState, s: &mut Scratch, end: Option<End>) {
-    if let Some((_, errno)) = end
-        && state.verdict == verdict::HTTP1
-        && let Some((received, sent)) = sequences(sk)
-    {
-        for (direction, sequence) in [(RX, received), (TX, sent)] {
-            let missing = gap_at_end(state, direction, sequence, errno);
-            if missing != 0 {
-                s.event.direction = direction;
-                apart::http1_gap(state, s, missing);
-            }
-        }
-    }
-    finish(sk, state, s, end);
 }
 
 /// The exchanges of a connection end, if there is a reason to. `s.event` has time and cookie.
@@ -152,7 +134,7 @@ fn inet_sock_set_state(ctx: BtfTracePointContext) -> i32 {
     };
     let followed = tls::followed(state, s.event.socket);
     let end = tcp_state(followed, old, new, errno, socket == 0);
-    finish_tcp(sk, state, s, end);
+    finish(sk, state, s, end);
     0
 }
 
@@ -179,7 +161,7 @@ fn tcp_destroy_sock(ctx: BtfTracePointContext) -> i32 {
         s.event.socket = bpf_get_socket_cookie(sk);
     }
     let end = tcp_destroyed(tls::followed(state, s.event.socket));
-    finish_tcp(sk, state, s, end);
+    finish(sk, state, s, end);
     if state.verdict == verdict::TLS {
         tls::forget(s.event.socket);
     }

@@ -45,14 +45,6 @@ pub(super) fn on_message(
         return false;
     }
     if family != AF_UNIX {
-        let missing = missing_before_answer(sk, state, direction);
-        if missing != 0 {
-            s.event.direction = direction ^ 1;
-            // SAFETY: the socket is a BTF pointer.
-            s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
-            apart::http1_gap(state, s, missing);
-            s.event.direction = direction;
-        }
         let missing = missing_before(sk, state, direction, moved);
         if missing != 0 {
             // SAFETY: the socket is a BTF pointer.

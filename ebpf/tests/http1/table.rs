@@ -2,7 +2,6 @@
 
 use hark_common::counter::Counter;
 use hark_common::socket::{AbortReason, HEAD_CAPTURE_LIMIT, flag};
-use hark_ebpf::classify::tcp;
 use hark_ebpf::exchange::{PIPELINE_DEPTH, verdict};
 
 use crate::tape::{RX, Sent, TX, Tape};
@@ -366,54 +365,6 @@ fn an_unseen_response_does_not_shift_the_next() {
     tape.call(TX, OK);
     assert_eq!(tape.responses().last().unwrap().index, 3);
     tape.balance();
-}
-
-#[test]
-fn a_request_that_nobody_heard_is_lost_when_it_is_answered() {
-    for (request, answer) in [(RX, TX), (TX, RX)] {
-        let mut tape = Tape::new();
-        tape.call(request, GET);
-        tape.call(answer, OK);
-        tape.unseen(request, GET.len() as u32);
-        tape.call(answer, OK);
-        assert_eq!(tape.counter(Counter::ExchangesBegun), 2);
-        assert_eq!(tape.counter(Counter::LostUnreadable), 1);
-        tape.call(request, GET);
-        tape.call(answer, OK);
-        assert_eq!(tape.responses().last().unwrap().index, 2);
-        assert_eq!(tape.counter(Counter::ExchangesEnded), 2);
-        // A farewell is no answer, not even behind a FIN.
-        tape.unseen(request, 1);
-        tape.call(answer, b"HTTP/1.1 408 Bye\r\n\r\n");
-        assert_eq!(tape.counter(Counter::ExchangesBegun), 3);
-        tape.balance();
-    }
-}
-
-/// What is sent first on the connection, and last, moves without an event.
-#[test]
-fn an_answer_that_nobody_heard_is_not_taken_for_none() {
-    let answer = OK.len() as u32;
-    // The last: a reset, which may be told before the event of what was sent.
-    for (unseen, new, errno, reason) in [
-        (answer, tcp::FIN_WAIT1, 0, AbortReason::Lost),
-        (0, tcp::FIN_WAIT1, 0, AbortReason::LocalClosed),
-        (1, tcp::LAST_ACK, 0, AbortReason::PeerClosed),
-        (answer, tcp::CLOSE, 104, AbortReason::Broken),
-    ] {
-        let mut tape = Tape::new();
-        tape.call(RX, GET);
-        tape.unseen(TX, unseen);
-        tape.tcp(tcp::ESTABLISHED, new, errno);
-        let [end] = tape.aborts()[..] else {
-            panic!("{:?}", tape.world.sent)
-        };
-        assert_eq!(end.reason, reason as u16, "{unseen} {new} {errno}");
-        let lost = u64::from(reason == AbortReason::Lost);
-        assert_eq!(tape.counter(Counter::LostGap), lost);
-        assert_eq!(tape.counter(Counter::ExchangesEnded), 1 - lost);
-        tape.balance();
-    }
 }
 
 #[test]

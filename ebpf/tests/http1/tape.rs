@@ -8,8 +8,7 @@ use hark_common::socket::{
     AbortRecord, RecordHeader, RecordKind, RequestRecord, ResponseRecord, Task,
 };
 use hark_ebpf::classify::{
-    End, conclude, counted_in_body, end_of_stream, gap_at_end, gap_before, gap_before_answer,
-    is_for_http2, look, stands_at, tcp_state,
+    End, conclude, counted_in_body, end_of_stream, gap_before, is_for_http2, look, tcp_state,
 };
 use hark_ebpf::env::Env;
 use hark_ebpf::exchange::{Scratch, SocketState, close, verdict};
@@ -160,7 +159,6 @@ impl Tape {
         if moved == 0 {
             return;
         }
-        let other = sequence[usize::from(direction ^ 1)];
         let sequence = &mut sequence[usize::from(direction)];
         *sequence = sequence.wrapping_add(moved as u32);
         if is_for_http2(state) || !look(state, direction) {
@@ -171,13 +169,6 @@ impl Tape {
         s.event.direction = direction;
         s.event.blocking = u8::from(*blocking && direction == RX);
         s.event.socket = 7;
-        let missing = gap_before_answer(state, direction, other);
-        if missing != 0 {
-            s.event.direction = direction ^ 1;
-            gap(world, state, s, missing);
-            s.event.direction = direction;
-        }
-        stands_at(state, direction ^ 1, other);
         let missing = gap_before(state, direction, *sequence, moved as u32);
         if missing != 0 {
             gap(world, state, s, missing);
@@ -228,14 +219,6 @@ impl Tape {
 
     fn end(&mut self, end: Option<End>) {
         if let Some((reason, errno)) = end {
-            for direction in [RX, TX] {
-                let sequence = self.sequence[usize::from(direction)];
-                let missing = gap_at_end(&mut self.state, direction, sequence, errno);
-                if missing != 0 {
-                    self.scratch.event.direction = direction;
-                    gap(&mut self.world, &mut self.state, &mut self.scratch, missing);
-                }
-            }
             close(
                 &mut self.world,
                 &mut self.state,
