@@ -133,8 +133,18 @@ fn enter(function: u8) {
     let function = function as u32;
     let (session, goroutine) = (argument!(0), goroutine());
     let key_of_call = key(goroutine);
+    // Zeroes for none, and no `Option`: what is not set the compiler may leave unset, and the verifier
+    // refuses to read that.
     // SAFETY: copied at once; only this thread removes or replaces it.
-    let before = unsafe { GO_CALLS.get(key_of_call) }.copied();
+    let before = unsafe { GO_CALLS.get(key_of_call) }.map_or(
+        GoCall {
+            session: 0,
+            buffer: 0,
+            function: 0,
+            flags: 0,
+        },
+        |before| *before,
+    );
     let mut in_flight = GoCall {
         session,
         buffer: 0,
@@ -143,14 +153,14 @@ fn enter(function: u8) {
     };
     if function == Function::Handshake as u32 {
         let _ = SESSIONS.remove(key(session));
-        if before.is_some_and(|before| before.session == session) {
+        if before.function != 0 && before.session == session {
             // Inside its first call that moves data, which goes on.
             return;
         }
         let _ = GO_CALLS.insert(key_of_call, in_flight, 0);
         return;
     }
-    if let Some(before) = before
+    if before.function != 0
         && before.function != Function::Handshake as u32
         && before.flags & LOOKED_AT == 0
     {
