@@ -51,7 +51,7 @@ mod socket {
     use address::{OWN_ENDPOINTS, ends, is_own};
     use buffer::{is_our_call, locate, nowhere};
     use env::Kernel;
-    use http1::step_http1;
+    use http1::walk_http1;
 
     const AF_UNIX: u16 = 1;
     const AF_INET6: u16 = 10;

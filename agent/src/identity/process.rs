@@ -85,10 +85,10 @@ impl Process {
                 _ => Absence::Denied,
             })?;
         let stat = ProcessStat::parse(&buffer).ok_or(Absence::Denied)?;
+        let ended = matches!(stat.state, b'Z' | b'X');
         // A leader that ended before its threads is a zombie in name only.
-        process.zombie = matches!(stat.state, b'Z' | b'X') && stat.threads <= 1;
-        process.without_program =
-            stat.stack == 0 && !matches!(stat.state, b'Z' | b'X') && !stat.is_kernel_thread();
+        process.zombie = ended && stat.threads <= 1;
+        process.without_program = stat.stack == 0 && !ended && !stat.is_kernel_thread();
         process.parent = stat.parent;
         Ok((process, stat.start_ticks))
     }

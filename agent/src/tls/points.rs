@@ -119,8 +119,7 @@ pub fn of_elf<R: ReadCacheOps, S: Source + ?Sized>(
     elf: &Elf<'_, R>,
     source: &S,
 ) -> Result<Points, Unfit> {
-    let go = elf.section(go::BUILD_INFO).map(|_| go::points(elf, source));
-    match go {
+    match elf.section(go::BUILD_INFO).map(|_| go::points(elf, source)) {
         Some(Ok(points)) => return Ok(points),
         // It may have a library of another language linked in.
         None | Some(Err(GoError::NoTls)) => {}
@@ -166,10 +165,7 @@ pub fn of_elf<R: ReadCacheOps, S: Source + ?Sized>(
         points.append(&mut entries);
         return Ok(Points { library, points });
     }
-    Err(match go {
-        Some(Err(why)) => why.into(),
-        _ => Unfit::NoLibrary,
-    })
+    Err(Unfit::NoLibrary)
 }
 
 /// The name of a library: the value of the label `library`.

@@ -3,7 +3,7 @@
 use super::bytes::{
     HIGHS, LOWER, ONES, Window, byte, eight, is_token, line_feed, lowest, matches, word,
 };
-use super::{Found, Stream, clear, flag, phase};
+use super::{Found, Stream, flag, phase};
 
 /// A step in a head.
 #[inline(always)]
@@ -74,17 +74,13 @@ fn start(stream: &mut Stream, window: &Window, at: u32, request: bool) -> (u32, 
         if !b.is_ascii_alphabetic() {
             return (at, Found::NotHttp);
         }
-        stream.phase = phase::METHOD;
-    } else {
-        stream.phase = phase::STATUS;
     }
-    stream.flags &= flag::SEQUENCE;
-    clear(&mut stream.matched);
-    clear(&mut stream.head_bytes);
-    clear(&mut stream.body_bytes);
-    clear(&mut stream.length);
-    clear(&mut stream.tail);
-    clear(&mut stream.status);
+    stream.reset();
+    stream.phase = if request {
+        phase::METHOD
+    } else {
+        phase::STATUS
+    };
     (at, Found::Nothing)
 }
 

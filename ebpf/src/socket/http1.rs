@@ -67,6 +67,18 @@ pub(super) fn on_message(
     if readable && state.is_request(direction) {
         ends(sk, family, &mut s.request.local, &mut s.request.peer);
     }
+    let frames = walk_http1(state, s, walk);
+    if state.verdict == verdict::TLS {
+        tls::recognised(sk, family, state, s, slot);
+        return false;
+    }
+    frames
+}
+
+/// Follows the event to its end; `walk` has the socket. True if it, or what is left of it, is for
+/// HTTP/2.
+#[inline(always)]
+pub(super) fn walk_http1(state: &mut SocketState, s: &mut Scratch, walk: &mut Walk) -> bool {
     walk.scratch = (&raw mut *s).cast();
     // SAFETY: the callback has the signature that the helper calls, and its context outlives
     // the call.
@@ -78,12 +90,8 @@ pub(super) fn on_message(
     }
     let outcome = walk.step as u32;
     apart::http1_conclude(state, s, outcome);
-    if state.verdict == verdict::TLS {
-        tls::recognised(sk, family, state, s, slot);
-        return false;
-    }
     // A frame begins with a zero, unless it is longer than what is evidence of frames.
     let frames = outcome == Step::NotHttp as u32 && s.window[0] == 0
-        || state.probing(direction) != probing::NONE;
+        || state.probing(s.event.direction) != probing::NONE;
     frames && state.verdict != verdict::HTTP1
 }

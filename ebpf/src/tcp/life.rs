@@ -25,6 +25,20 @@ pub(super) unsafe fn followed(sk: *const c_void) -> *mut Connection {
     }
 }
 
+/// Follows this socket's connection from here on, or counts that there is no room.
+///
+/// # Safety
+///
+/// `sk` must be a BTF pointer to a `sock`.
+#[inline(always)]
+unsafe fn follow(sk: *mut c_void, connection: &Connection) {
+    // SAFETY: by the caller.
+    let cookie = unsafe { bpf_get_socket_cookie(sk) };
+    if CONNECTIONS.insert(&cookie, connection, 0).is_err() {
+        count(&COUNTERS, Lost::Connections as u32);
+    }
+}
+
 /// Counts the retransmits that have not been counted.
 #[inline(always)]
 pub(super) fn retransmitted(connection: *mut Connection, total: u32, program: Program) {
@@ -57,10 +71,7 @@ pub(super) fn connecting(sk: *mut c_void, tcp: *const c_void) {
             state: state::OPENING,
             reserved: [0; 2],
         };
-        let cookie = bpf_get_socket_cookie(sk);
-        if CONNECTIONS.insert(&cookie, &connection, 0).is_err() {
-            count(&COUNTERS, Lost::Connections as u32);
-        }
+        follow(sk, &connection);
     }
 }
 
@@ -106,10 +117,7 @@ pub(super) fn established(sk: *mut c_void, tcp: *const c_void, old: i32) {
         both(&raw const connection.task, Program::SetState, |figures| {
             add(&raw mut (*side(figures, role::SERVER)).established, 1);
         });
-        let cookie = bpf_get_socket_cookie(sk);
-        if CONNECTIONS.insert(&cookie, &connection, 0).is_err() {
-            count(&COUNTERS, Lost::Connections as u32);
-        }
+        follow(sk, &connection);
     }
 }
 

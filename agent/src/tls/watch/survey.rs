@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::id;
-use crate::tls::go::GoError;
 use crate::tls::maps::{self, Kind};
 use crate::tls::points::{self, Unfit};
 
@@ -116,7 +115,6 @@ fn look(path: &Path, name: &str, kind: Option<Kind>) -> Option<Surveyed> {
     }
     match points::points(File::open(path).ok()?) {
         Ok(points) => is(points::name(points.library), Ok(points.points.len())),
-        Err(Unfit::Go(GoError::NoTls)) => None,
         Err(why @ Unfit::Go(_)) => is("go", Err(why.to_string())),
         Err(why @ Unfit::Function { .. }) => is("openssl", Err(why.to_string())),
         // A library by its name, which it is not; or a program like most.

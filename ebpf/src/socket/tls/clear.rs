@@ -70,20 +70,7 @@ fn on_http1(connection: &mut Connection, call: &Call, memory: &mut Slot, walk: &
     place(&mut s.event, call, passes);
     s.request.local = connection.local;
     s.request.peer = connection.peer;
-    walk.scratch = (&raw mut *s).cast();
-    // SAFETY: the callback has the signature that the helper calls, and its context outlives the
-    // call.
-    unsafe {
-        bpf_loop(STEPS, step_http1 as *mut c_void, (&raw mut *walk).cast(), 0);
-    }
-    if s.event.readable == 0 && s.event.left != 0 {
-        bump(s.event.unreadable_as as u32, 1);
-    }
-    let outcome = walk.step as u32;
-    apart::http1_conclude(state, s, outcome);
-    let frames = outcome == Step::NotHttp as u32 && s.window[0] == 0
-        || state.probing(direction) != probing::NONE;
-    frames && state.verdict != verdict::HTTP1
+    walk_http1(state, s, walk)
 }
 
 /// Sets an event to the library's buffer.
