@@ -118,6 +118,7 @@ impl<'a, R: ReadCacheOps> Elf<'a, R> {
     ///
     /// It is not an ELF file, or not for this machine.
     pub fn open(cache: &'a ReadCache<R>) -> Result<Self, ElfError> {
+        use object::read::ReadRef as _;
         let file = ElfFile64::<Endianness, _>::parse(cache)?;
         let endian = file.endian();
         let machine = if cfg!(target_arch = "aarch64") {
@@ -128,14 +129,19 @@ impl<'a, R: ReadCacheOps> Elf<'a, R> {
         if file.elf_header().e_machine(endian) != machine {
             return Err(ElfError::Machine);
         }
+        // What a header says of bytes behind the end of the file is not so.
+        let length = cache.len().unwrap_or(0);
         let code = file
             .elf_program_headers()
             .iter()
             .filter(|header| header.p_type(endian) == PT_LOAD && header.p_flags(endian) & PF_X != 0)
-            .map(|header| Segment {
-                address: header.p_vaddr(endian),
-                offset: header.p_offset(endian),
-                size: header.p_filesz(endian),
+            .map(|header| {
+                let offset = header.p_offset(endian);
+                Segment {
+                    address: header.p_vaddr(endian),
+                    offset,
+                    size: header.p_filesz(endian).min(length.saturating_sub(offset)),
+                }
             })
             .collect();
         Ok(Self { file, cache, code })

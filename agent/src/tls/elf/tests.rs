@@ -95,6 +95,12 @@ proptest! {
     }
 }
 
+/// A header that promises more than there is, and a symbol that lies there.
+#[test]
+fn functions_behind_the_end() {
+    look(include_bytes!("../../../../fuzz/corpus/tls_elf/functions-behind-the-end.so").to_vec());
+}
+
 /// Whatever is found lies in the file.
 fn look(bytes: Vec<u8>) {
     let len = bytes.len() as u64;
