@@ -78,9 +78,11 @@ pub enum Counter {
     TlsTableFull,
     /// Header blocks that were passed over before it was certain that the connection is HTTP/2.
     Http2BlocksPassed,
+    /// Exchanges lost because a client heard the answer before the event of its request.
+    LostEarly,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::Http2BlocksPassed as u32 + 1;
+    pub const COUNT: u32 = Self::LostEarly as u32 + 1;
 }

@@ -4,12 +4,14 @@
 //! the direction of the requests, or that of the responses. Only a connection that is being given
 //! up breaks that rule.
 
+mod early;
 mod end;
 mod event;
 mod request;
 mod response;
 mod state;
 
+pub use early::{is_unasked, may_be_unasked, overtaken, unasked};
 pub use end::{close, end_outstanding, give_up};
 pub use event::{Event, Scratch};
 pub use request::{

@@ -111,12 +111,12 @@ pub struct Stream {
     pub matched: u8,
     /// The header name under way: 0 for `Content-Length`, 1 for `Transfer-Encoding`.
     pub header: u8,
-    /// Unused, 0.
-    pub reserved: u8,
+    /// 1: while nothing was outstanding, an answer came to what is sent in this direction.
+    pub answered: u8,
     /// Working memory of [`Stream::forget`].
     cursor: u32,
-    /// Unused, 0.
-    pub reserved2: u32,
+    /// TCP's sequence number behind all that was sent by then.
+    pub answered_at: u32,
 }
 
 impl Stream {

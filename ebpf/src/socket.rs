@@ -29,7 +29,8 @@ mod socket {
     use hark_ebpf::classify::{End, counted_in_body, ends_in_body, gap_before, is_for_http2, look};
     use hark_ebpf::env::Env;
     use hark_ebpf::exchange::{
-        Event, RX, Scratch, SocketState, TX, close, probing, state_flag, verdict,
+        Event, RX, Scratch, SocketState, TX, close, is_unasked, may_be_unasked, probing,
+        state_flag, verdict,
     };
     use hark_ebpf::http2::State;
     use hark_ebpf::kernel::{AF_INET, constant, field, probe};

@@ -5,7 +5,7 @@ use hark_common::counter::Counter;
 use crate::env::Env;
 use crate::exchange::{
     Event, Scratch, SocketState, give_up, probing, request_end, request_head_end, request_unread,
-    response_head_end, verdict,
+    response_head_end, unasked, verdict,
 };
 use crate::http1::{Found, WINDOW, count, is_status_line, phase};
 
@@ -67,6 +67,7 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
     if stream.phase == phase::START && !request && !asked && !unread {
         // A response that nobody asked for while we looked: the tail of an exchange that was
         // under way before, or a server's farewell (408).
+        unasked(state, &s.event);
         return Step::Done;
     }
     if s.event.readable == 0 {
@@ -100,6 +101,7 @@ pub fn step(env: &mut impl Env, state: &mut SocketState, s: &mut Scratch) -> Ste
         // The answer to something that was not seen: not read, which is a loss, or before we
         // looked. Either way it is HTTP.
         if !unread {
+            unasked(state, &s.event);
             return Step::Done;
         }
         request_unread(env, state, direction);

@@ -13,12 +13,13 @@ use prometheus_client::registry::{Registry, Unit};
 use super::socket::SocketPrograms;
 
 /// Why exchanges were lost on the kernel side: the label `reason`, and the counter.
-pub const LOST: [(&str, Counter); 5] = [
+pub const LOST: [(&str, Counter); 6] = [
     ("ring_full", Counter::LostRingFull),
     ("unreadable", Counter::LostUnreadable),
     ("parse_error", Counter::LostParse),
     ("pipeline_depth", Counter::LostPipelineDepth),
     ("gap", Counter::LostGap),
+    ("early_answer", Counter::LostEarly),
 ];
 
 /// What sockets were taken for: the label `protocol`, and the counter.

@@ -61,8 +61,12 @@ pub struct Event {
     pub blocking: u8,
     /// 1: the bytes are what a TLS library handed over in clear.
     pub tls: u8,
+    /// 1: `written` is known.
+    pub numbered: u8,
     /// Unused, 0.
-    pub reserved: [u8; 6],
+    pub reserved: u8,
+    /// TCP's sequence number behind all that was sent when this was received.
+    pub written: u32,
 }
 
 impl Event {

@@ -60,6 +60,19 @@ pub(super) extern "C" fn http1_gap(state: *mut SocketState, s: *mut Scratch, byt
     0
 }
 
+/// [`exchange::overtaken`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub(super) extern "C" fn http1_overtaken(
+    state: *mut SocketState,
+    s: *mut Scratch,
+    moved: u32,
+) -> u32 {
+    values!(as_mut state, as_mut s; 0);
+    exchange::overtaken(&mut Kernel, state, s, moved);
+    0
+}
+
 /// [`conclude`], of a [`Step`].
 #[unsafe(no_mangle)]
 #[inline(never)]

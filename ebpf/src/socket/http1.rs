@@ -52,6 +52,20 @@ pub(super) fn on_message(
             apart::http1_gap(state, s, missing);
         }
     }
+    s.event.numbered = 0;
+    if direction == TX && is_unasked(state) {
+        // SAFETY: the socket is a BTF pointer.
+        s.event.socket = unsafe { bpf_get_socket_cookie(sk) };
+        apart::http1_overtaken(state, s, 0);
+    } else if direction == RX && may_be_unasked(state) {
+        // SAFETY: the helper takes a BTF pointer, and gives one or null for what is not TCP.
+        let tcp = unsafe { bpf_skc_to_tcp_sock(sk) } as *const c_void;
+        if !tcp.is_null() {
+            // SAFETY: a field of a BTF pointer.
+            s.event.written = unsafe { field(tcp, offset!(tcp_write_seq)) };
+            s.event.numbered = 1;
+        }
+    }
     if counted_in_body(state, direction, moved as u64, now) {
         return false;
     }
@@ -68,6 +82,9 @@ pub(super) fn on_message(
         ends(sk, family, &mut s.request.local, &mut s.request.peer);
     }
     let frames = walk_http1(state, s, walk);
+    if direction == TX && is_unasked(state) {
+        apart::http1_overtaken(state, s, moved);
+    }
     if state.verdict == verdict::TLS {
         tls::recognised(sk, family, state, s, slot);
         return false;

@@ -368,6 +368,70 @@ fn an_unseen_response_does_not_shift_the_next() {
 }
 
 #[test]
+fn an_answer_that_overtakes_its_request_does_not_shift_the_next() {
+    let lost = b"GET /lost HTTP/1.1\r\n\r\n";
+    let mut tape = Tape::new();
+    // The first of the connection, and one later on; the answer in one piece, and in two, the
+    // second after the request's event.
+    for (answer, rest) in [(OK, &OK[..0]), OK.split_at(20), (OK, &OK[..0])] {
+        let lost_before = tape.counter(Counter::LostEarly);
+        let ended_before = tape.responses().len();
+        tape.overtake(lost);
+        tape.call(RX, answer);
+        tape.call(TX, lost);
+        tape.call(RX, rest);
+        assert_eq!(tape.counter(Counter::LostEarly), lost_before + 1);
+        tape.call(TX, GET);
+        tape.call(RX, OK);
+        assert_eq!(tape.responses().len(), ended_before + 1);
+        assert_eq!(tape.state.outstanding(), 0);
+        tape.balance();
+    }
+    let indices: Vec<_> = tape.responses().iter().map(|r| r.index).collect();
+    assert_eq!(indices, [1, 3, 5]);
+}
+
+#[test]
+fn an_answer_whose_request_is_just_being_worked_through_does_not_shift_the_next() {
+    let mut tape = Tape::new();
+    tape.call(TX, GET);
+    tape.call(RX, OK);
+    // The other CPU has the request's numbers already, and then begins it.
+    tape.call(RX, OK);
+    tape.call(TX, GET);
+    tape.state.streams[usize::from(TX)].answered = 1;
+    tape.call(TX, b"GET /third HTTP/1.1\r\n\r\n");
+    tape.call(RX, OK);
+    assert_eq!(tape.counter(Counter::LostEarly), 1);
+    assert_eq!(tape.responses().last().unwrap().index, 2);
+    assert_eq!(tape.state.outstanding(), 0);
+    tape.balance();
+}
+
+#[test]
+fn a_farewell_costs_the_next_request_nothing() {
+    let mut tape = Tape::new();
+    tape.call(TX, GET);
+    tape.call(RX, OK);
+    tape.call(
+        RX,
+        b"HTTP/1.1 408 Request Timeout\r\nContent-Length: 0\r\n\r\n",
+    );
+    tape.call(TX, GET);
+    assert_eq!(tape.state.outstanding(), 1);
+    // Nor does an answer to a request that was sent before anybody looked.
+    let mut joined = Tape::new();
+    joined.call(RX, OK);
+    joined.call(TX, GET);
+    joined.call(RX, OK);
+    for tape in [&tape, &joined] {
+        assert_eq!(tape.counter(Counter::LostEarly), 0);
+        tape.balance();
+    }
+    assert_eq!(joined.responses().len(), 1);
+}
+
+#[test]
 fn records_per_exchange() {
     let mut tape = Tape::new();
     let mut response = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();

@@ -11,7 +11,9 @@ use hark_ebpf::classify::{
     End, conclude, counted_in_body, end_of_stream, gap_before, is_for_http2, look, tcp_state,
 };
 use hark_ebpf::env::Env;
-use hark_ebpf::exchange::{Scratch, SocketState, close, verdict};
+use hark_ebpf::exchange::{
+    Scratch, SocketState, close, is_unasked, may_be_unasked, overtaken, verdict,
+};
 use hark_ebpf::walk::{STEPS, Step, gap, step};
 
 pub use hark_ebpf::exchange::{RX, TX};
@@ -99,6 +101,8 @@ pub struct Tape {
     pub sequence: [u32; 2],
     /// Reads would wait for their bytes.
     pub blocking: bool,
+    /// The bytes of the next send are with TCP already; its event is still to come.
+    late: bool,
 }
 
 impl Tape {
@@ -112,6 +116,7 @@ impl Tape {
             // Near the end, so that numbers wrap in every test.
             sequence: [u32::MAX - 50; 2],
             blocking: false,
+            late: false,
         }
     }
 
@@ -147,6 +152,13 @@ impl Tape {
         *sequence = sequence.wrapping_add(bytes);
     }
 
+    /// A thread sends these bytes; its event comes when they are sent once more, by
+    /// [`Tape::call`].
+    pub fn overtake(&mut self, bytes: &[u8]) {
+        self.unseen(TX, bytes.len() as u32);
+        self.late = true;
+    }
+
     fn event(&mut self, direction: u8, moved: u64, vector: u64, count: u32, readable: bool) {
         let Self {
             world,
@@ -155,12 +167,18 @@ impl Tape {
             now,
             sequence,
             blocking,
+            late,
         } = self;
         if moved == 0 {
             return;
         }
-        let sequence = &mut sequence[usize::from(direction)];
-        *sequence = sequence.wrapping_add(moved as u32);
+        let end = &mut sequence[usize::from(direction)];
+        if *late && direction == TX {
+            *late = false;
+        } else {
+            *end = end.wrapping_add(moved as u32);
+        }
+        let (end, written) = (*end, sequence[usize::from(TX)]);
         if is_for_http2(state) || !look(state, direction) {
             return;
         }
@@ -169,9 +187,16 @@ impl Tape {
         s.event.direction = direction;
         s.event.blocking = u8::from(*blocking && direction == RX);
         s.event.socket = 7;
-        let missing = gap_before(state, direction, *sequence, moved as u32);
+        let missing = gap_before(state, direction, end, moved as u32);
         if missing != 0 {
             gap(world, state, s, missing);
+        }
+        s.event.numbered = 0;
+        if direction == TX && is_unasked(state) {
+            overtaken(world, state, s, 0);
+        } else if direction == RX && may_be_unasked(state) {
+            s.event.written = written;
+            s.event.numbered = 1;
         }
         if counted_in_body(state, direction, moved, *now) {
             return;
@@ -193,6 +218,9 @@ impl Tape {
             }
         }
         conclude(world, state, s, outcome);
+        if direction == TX && is_unasked(state) {
+            overtaken(world, state, s, moved as u32);
+        }
     }
 
     /// A read that returned 0.
@@ -285,6 +313,7 @@ impl Tape {
             Counter::LostParse,
             Counter::LostPipelineDepth,
             Counter::LostGap,
+            Counter::LostEarly,
         ]
         .into_iter()
         .map(|c| self.counter(c))
