@@ -171,11 +171,14 @@ mod kernel {
         Some(run)
     }
 
-    /// The process of a thread. Of one that is ending it is the one that was remembered: its
-    /// leader may be gone.
+    /// The process of a thread. It stays the same until the thread calls exec, which ends all others;
+    /// of one that is ending it is the one that was remembered, for its leader may be gone.
     #[inline(always)]
     fn owner(state: &mut Left, prev: *const c_void, flags: u32) -> ProcessKey {
-        if flags & PF_EXITING == 0 || state.process.pid == 0 {
+        // SAFETY: a field of a BTF pointer. All threads of a process have the same.
+        let exec_id: u32 = unsafe { field(prev, offset!(process.task_self_exec_id)) };
+        let called_exec = exec_id != state.process.exec_id;
+        if state.process.pid == 0 || called_exec && flags & PF_EXITING == 0 {
             // SAFETY: a BTF pointer.
             state.process = unsafe { process_of(prev, &OFFSETS.process) };
         }
