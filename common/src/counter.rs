@@ -80,9 +80,13 @@ pub enum Counter {
     Http2BlocksPassed,
     /// Exchanges lost because a client heard the answer before the event of its request.
     LostEarly,
+    /// Events of sends that the first program was not handed, and the spare took.
+    SpareSent,
+    /// Those of receives.
+    SpareReceived,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::LostEarly as u32 + 1;
+    pub const COUNT: u32 = Self::SpareReceived as u32 + 1;
 }

@@ -276,6 +276,12 @@ pub mod slot {
     pub const DESTROY: u32 = 3;
     /// How many there are where the kernel has the tracepoints.
     pub const TRACEPOINTS: u32 = 4;
+    /// The spare at `sock_send_length`.
+    pub const SEND_SPARE: u32 = 4;
+    /// The spare at `sock_recv_length`.
+    pub const RECV_SPARE: u32 = 5;
+    /// How many there are with the spares.
+    pub const WITH_SPARES: u32 = 6;
     /// `inet6_sendmsg`.
     pub const SEND6: u32 = 4;
     /// `inet6_recvmsg`.

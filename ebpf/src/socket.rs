@@ -47,6 +47,7 @@ mod socket {
     mod http1;
     mod http2;
     mod process;
+    mod spare;
     mod tls;
 
     use address::{OWN_ENDPOINTS, ends, is_own};
@@ -189,6 +190,7 @@ mod socket {
     /// `trace_sock_send_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
     #[btf_tracepoint(function = "sock_send_length")]
     fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
+        spare::have();
         on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), TX, slot::SEND);
         0
     }
@@ -196,6 +198,7 @@ mod socket {
     /// `trace_sock_recv_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
     #[btf_tracepoint(function = "sock_recv_length")]
     fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
+        spare::have();
         on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), RX, slot::RECV);
         0
     }

@@ -5,7 +5,7 @@
 //! of [`Hook`]s, which `/readyz` and `hark doctor` show.
 
 pub mod cgroup;
-mod place;
+pub(super) mod place;
 pub mod probe;
 
 use std::os::fd::AsFd as _;
@@ -120,28 +120,28 @@ impl Object {
         types: &Types,
         loader: &mut EbpfLoader<'_>,
     ) -> Result<Self, ObjectError> {
-        Self::load_with(name, bytes, wanted, &[], types, loader)
+        Self::load_at(name, bytes, &[(Place::Tracepoint, wanted)], types, loader)
     }
 
-    /// As [`load`](Self::load), with programs for the ends of the functions that `exits` names.
+    /// As [`load`](Self::load), with programs for places of several kinds, attached in this order.
     ///
     /// # Errors
     ///
     /// Those of [`load`](Self::load).
-    pub fn load_with(
+    pub(in crate::kernel) fn load_at(
         name: &'static str,
         bytes: &[u8],
-        wanted: &'static [Wanted],
-        exits: &'static [Wanted],
+        places: &[(Place, &'static [Wanted])],
         types: &Types,
         loader: &mut EbpfLoader<'_>,
     ) -> Result<Self, ObjectError> {
         if bytes.is_empty() {
             return Err(ObjectError::NoObject);
         }
-        let tracepoints = wanted.iter().map(|wanted| (Place::Tracepoint, wanted));
-        let exits = exits.iter().map(|wanted| (Place::Exit, wanted));
-        let wanted: Vec<_> = tracepoints.chain(exits).collect();
+        let wanted: Vec<_> = places
+            .iter()
+            .flat_map(|(place, wanted)| wanted.iter().map(|wanted| (*place, wanted)))
+            .collect();
         let mut hooks = Vec::with_capacity(wanted.len());
         for (place, wanted) in &wanted {
             let failure = place.missing(&types.btf, wanted.name, wanted.args);

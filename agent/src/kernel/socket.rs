@@ -15,9 +15,11 @@ use hark_common::tls::{Library, library_of};
 
 use super::Hook;
 use super::btf::Btf;
+use super::object::place::{self, SPARE};
 use super::object::probe::Probe;
 use super::object::{Object, ObjectError, Types, Wanted, refused};
 use super::positions;
+use super::telemetry::SPARED;
 use crate::config::Capture;
 use crate::http2::checkpoint::Positions;
 use crate::tls::points::{Place, Point};
@@ -62,6 +64,31 @@ const MESSAGES: usize = 2;
 
 /// Since when kernels have one or the other way to hear messages.
 const SINCE: &str = "; it came with Linux 6.3, and what stands in for it needs Linux 5.17";
+
+/// Programs for what is skipped at the first two of [`WANTED`] while a program is preempted.
+static SPARES: [Wanted; MESSAGES] = [
+    function(
+        "spare_sock_send_length",
+        3,
+        "requests and responses sent while another task's is being looked at",
+        false,
+    ),
+    function(
+        "spare_sock_recv_length",
+        3,
+        "requests and responses received while another task's is being looked at",
+        false,
+    ),
+];
+
+/// Whether this kernel preempts programs at tracepoints, which it does since Linux 7.0 (commit
+/// a46023d5616e). Nothing but its version tells.
+fn may_preempt() -> bool {
+    let name = rustix::system::uname();
+    let major = name.release().to_bytes().split(|byte| *byte == b'.').next();
+    let major = major.and_then(|digits| std::str::from_utf8(digits).ok()?.parse::<u32>().ok());
+    major.is_some_and(|major| major >= 7)
+}
 
 /// Functions at whose end messages are heard where the tracepoints for them are missing. They are
 /// called by pointer only, and so in every kernel.
@@ -191,15 +218,31 @@ impl SocketPrograms {
             // Storage of tasks, for which aya has no type: the agent does not look into it.
             .allow_unsupported_maps()
             .map_max_entries("RECORDS", ring_bytes);
-        let mut object = if falls_back(&types.btf) {
-            let (wanted, exits) = (&WANTED[MESSAGES..], &FALLBACK);
-            Object::load_with("socket", OBJECT, wanted, exits, types, &mut loader)?
+        let (wanted, others, slots): (&'static [Wanted], _, _) = if falls_back(&types.btf) {
+            (
+                &WANTED[MESSAGES..],
+                Some((place::Place::Exit, &FALLBACK[..])),
+                slot::COUNT,
+            )
+        } else if may_preempt() {
+            (
+                &WANTED,
+                Some((place::Place::Spare, &SPARES[..])),
+                slot::WITH_SPARES,
+            )
         } else {
-            for map in ["SCRATCH", "HTTP2_SCRATCH", "TLS_RECORD"] {
-                loader.map_max_entries(map, slot::TRACEPOINTS);
-            }
-            Object::load("socket", OBJECT, &WANTED, types, &mut loader)?
+            (&WANTED, None, slot::TRACEPOINTS)
         };
+        let spares = u32::from(slots == slot::WITH_SPARES);
+        loader.override_global("SPARES", &spares, true);
+        for map in ["SCRATCH", "HTTP2_SCRATCH", "TLS_RECORD"] {
+            loader.map_max_entries(map, slots);
+        }
+        let places: Vec<_> = [(place::Place::Tracepoint, wanted)]
+            .into_iter()
+            .chain(others)
+            .collect();
+        let mut object = Object::load_at("socket", OBJECT, &places, types, &mut loader)?;
         let probes = capture.tls && object.load_probes(&TLS_PROBES);
         if probes {
             // Without them Go's library is one that is not read.
@@ -271,12 +314,18 @@ impl SocketPrograms {
     }
 
     /// Events that the kernel did not hand to a program, because the program was running already
-    /// on that CPU: `(program, count)`.
+    /// on that CPU, nor to its spare: `(program, count)`.
     #[must_use]
     pub fn recursion_misses(&self) -> Vec<(&'static str, u64)> {
+        let taken = |name| {
+            let of = |(hook, counter): &(_, _)| (*hook == name).then(|| self.counter(*counter));
+            SPARED.iter().find_map(of).unwrap_or(0)
+        };
+        // What a spare itself is not handed it would mostly have left alone.
         self.figures()
             .into_iter()
-            .map(|(name, f)| (name, f.recursion_misses))
+            .filter(|(name, _)| !name.starts_with(SPARE))
+            .map(|(name, f)| (name, f.recursion_misses.saturating_sub(taken(name))))
             .collect()
     }
 

@@ -57,6 +57,12 @@ const TLS_UNREAD: [(&str, Counter); 5] = [
     ("table_full", Counter::TlsTableFull),
 ];
 
+/// Events that spares took: the label `hook`, and the counter.
+pub(super) const SPARED: [(&str, Counter); 2] = [
+    ("sock_send_length", Counter::SpareSent),
+    ("sock_recv_length", Counter::SpareReceived),
+];
+
 /// Where the counters are read: the kernel, or what plays it.
 pub trait Source: Send + Sync + 'static {
     /// The sum of a counter over all CPUs.
@@ -275,10 +281,19 @@ impl<S: Source> Collector for KernelCollector<S> {
             encoder,
             (
                 "hark_events_skipped",
-                "Events that the kernel did not hand to a program that was running already.",
+                "Events that the kernel did not hand to a program that was running already, nor to its spare.",
             ),
             "hook",
             self.0.recursion_misses(),
+        )?;
+        Self::family(
+            encoder,
+            (
+                "hark_events_spared",
+                "Events that the kernel did not hand to a program that was running already, and that its spare took (Linux 7.0 and later).",
+            ),
+            "hook",
+            SPARED.iter().map(read),
         )
     }
 }

@@ -85,9 +85,10 @@ fn table(reports: &[&Report]) -> String {
          Written by `cargo xtask vm --write`: stock Debian kernels, x86-64, in QEMU. Each check is made\n\
          with the real agent and real processes. *64 of 64* means that the client sent 64 requests, the\n\
          server counted 64 served, and hark heard 64 at either end, by method and status. From 7.0 on the\n\
-         kernel now and then skips an event (`hark_events_skipped_total`): then *127 of 128, 1 counted as\n\
-         lost*, over both ends, means that what is missing is what hark says is missing, and before 7.0 it\n\
-         is a failure. `AF_UNIX` sockets have no sequence numbers by which a skipped event could be told.\n\n",
+         kernel now and then does not hand an event to a program, and a spare takes it; what both miss\n\
+         (`hark_events_skipped_total`) is lost: then *127 of 128, 1 counted as lost*, over both ends, means\n\
+         that what is missing is what hark says is missing, and before 7.0 it is a failure. `AF_UNIX`\n\
+         sockets have no sequence numbers by which a skipped event could be told.\n\n",
     );
     let mut row = |first: &str, cells: Vec<String>| {
         let _ = write!(text, "| {first} |");

@@ -8,18 +8,23 @@ use crate::kernel::btf::Btf;
 
 /// A kind of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
+pub(in crate::kernel) enum Place {
     /// A tracepoint, with its typed arguments.
     Tracepoint,
+    /// A tracepoint that another program is at, whose name is [`SPARE`] and that one's.
+    Spare,
     /// The end of a kernel function.
     Exit,
 }
+
+/// How the names of spare programs begin: the kernel shows the first 15 characters.
+pub(in crate::kernel) const SPARE: &str = "spare_";
 
 impl Place {
     /// For [`Hook::kind`](crate::kernel::Hook::kind).
     pub(super) const fn kind(self) -> &'static str {
         match self {
-            Self::Tracepoint => "tp_btf",
+            Self::Tracepoint | Self::Spare => "tp_btf",
             Self::Exit => "fexit",
         }
     }
@@ -27,7 +32,7 @@ impl Place {
     /// Why this kernel has no such place that hands over `args` arguments, in words.
     pub(super) fn missing(self, btf: &Btf, name: &str, args: u32) -> Option<String> {
         let (what, has) = match self {
-            Self::Tracepoint => ("tracepoint", btf.tracepoint_args(name)),
+            Self::Tracepoint | Self::Spare => ("tracepoint", btf.tracepoint_args(tracepoint(name))),
             Self::Exit => ("function", btf.function_args(name)),
         };
         match has {
@@ -48,8 +53,8 @@ impl Place {
         types: &Types,
     ) -> Result<(), ObjectError> {
         let loaded = match self {
-            Self::Tracepoint => {
-                program::<BtfTracePoint>(ebpf, object, name)?.load(name, &types.aya)
+            Self::Tracepoint | Self::Spare => {
+                program::<BtfTracePoint>(ebpf, object, name)?.load(tracepoint(name), &types.aya)
             }
             Self::Exit => program::<FExit>(ebpf, object, name)?.load(name, &types.aya),
         };
@@ -64,7 +69,7 @@ impl Place {
         name: &'static str,
     ) -> Result<(), ObjectError> {
         let attached = match self {
-            Self::Tracepoint => program::<BtfTracePoint>(ebpf, object, name)?
+            Self::Tracepoint | Self::Spare => program::<BtfTracePoint>(ebpf, object, name)?
                 .attach()
                 .map(drop),
             Self::Exit => program::<FExit>(ebpf, object, name)?.attach().map(drop),
@@ -76,10 +81,15 @@ impl Place {
     pub(super) fn fd<'a>(self, ebpf: &'a Ebpf, name: &str) -> Option<&'a ProgramFd> {
         let program = ebpf.program(name)?;
         match self {
-            Self::Tracepoint => <&BtfTracePoint>::try_from(program).ok()?.fd().ok(),
+            Self::Tracepoint | Self::Spare => <&BtfTracePoint>::try_from(program).ok()?.fd().ok(),
             Self::Exit => <&FExit>::try_from(program).ok()?.fd().ok(),
         }
     }
+}
+
+/// The tracepoint of a program.
+fn tracepoint(name: &str) -> &str {
+    name.strip_prefix(SPARE).unwrap_or(name)
 }
 
 /// The program `name`, of a type that it is expected to have.

@@ -96,17 +96,21 @@ fn agent(report: &mut Report) {
 
 /// What the kernel did not hand over, and what the agent lost by that. From Linux 7.0 on programs of
 /// tracepoints can be interrupted, and the kernel skips an event if the program is running already on
-/// that processor. Before that it must not happen, and nothing may be lost.
+/// that processor: a spare takes most of these. Before that it must not happen, and nothing may be lost.
 fn losses(agent: &Agent) -> String {
-    let skipped = agent.page().total("hark_events_skipped_total", &[]);
+    let page = agent.page();
+    let skipped = page.total("hark_events_skipped_total", &[]);
+    let spared = page.total("hark_events_spared_total", &[]);
     let lost = agent.lost();
     if machine::version() < (7, 0) {
-        assert_eq!((lost, skipped), (0, 0), "lost exchanges, skipped events");
+        let none = "lost exchanges, skipped events, those that a spare took";
+        assert_eq!((lost, skipped, spared), (0, 0, 0), "{none}");
     }
     assert!(lost == 0 || skipped > 0, "{lost} lost without a reason");
-    match skipped {
-        0 => "none".into(),
-        skipped => format!("{lost} exchanges, by {skipped} events skipped"),
+    match (skipped, spared) {
+        (0, 0) => "none".into(),
+        (0, spared) => format!("none; {spared} events by a spare"),
+        _ => format!("{lost} exchanges, by {skipped} events skipped"),
     }
 }
 
