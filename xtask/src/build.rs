@@ -1,9 +1,10 @@
 //! `cargo xtask build`: the kernel programs, then the agent that carries them.
 
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Context, Result};
 
+use crate::fuzz;
 use crate::process;
 use crate::setup;
 use crate::workspace::Workspace;
@@ -42,6 +43,37 @@ pub(crate) fn everything_and(
     agent_and(workspace, packages, release)
 }
 
+/// Setup, kernel programs, the agent, and all tests, but not the fuzz targets.
+///
+/// One profile and one selection of packages, [`EVERY_PACKAGE`]: what is built here is what
+/// `cargo test` finds built.
+pub(crate) fn tests(workspace: &Workspace) -> Result<()> {
+    kernel(workspace)?;
+    process::step("agent and tests");
+    let mut cargo = workspace.cargo();
+    cargo
+        .arg("build")
+        .args(EVERY_PACKAGE)
+        .args(["--lib", "--bins", "--tests"]);
+    with_kernel_objects(workspace, &mut cargo);
+    process::run(&mut cargo).context("cannot build the agent and the tests")
+}
+
+/// The programs of the end-to-end tests, the guest of a virtual machine among them.
+pub(crate) fn test_programs(workspace: &Workspace) -> Result<()> {
+    process::run(
+        workspace
+            .cargo()
+            .args(["build", "--package", "hark-tests", "--bins"]),
+    )
+    .context("cannot build the programs of the tests")
+}
+
+/// All packages but the fuzz targets, which have a way of their own to be built. Cargo gives a
+/// dependency the features that the packages selected ask for: with another selection it would
+/// build many of them once more.
+pub(crate) const EVERY_PACKAGE: [&str; 3] = ["--workspace", "--exclude", fuzz::PACKAGE];
+
 fn kernel(workspace: &Workspace) -> Result<()> {
     let toolchain = setup::kernel(workspace)?;
     process::step("kernel programs");
@@ -77,6 +109,11 @@ fn agent_and(workspace: &Workspace, packages: &[&str], release: bool) -> Result<
     if release {
         cargo.arg("--release");
     }
+    with_kernel_objects(workspace, &mut cargo);
+    process::run(&mut cargo).context("cannot build the agent")
+}
+
+fn with_kernel_objects(workspace: &Workspace, cargo: &mut Command) {
     // The agent's build script finds the objects without help in the usual places, and must, so
     // that a plain `cargo build` and this one do not undo each other's work. It cannot see a
     // target folder that is set in a configuration file of cargo.
@@ -84,5 +121,4 @@ fn agent_and(workspace: &Workspace, packages: &[&str], release: bool) -> Result<
     if !usual && std::env::var_os("CARGO_TARGET_DIR").is_none() {
         cargo.env("HARK_EBPF_DIR", workspace.kernel_objects());
     }
-    process::run(&mut cargo).context("cannot build the agent")
 }

@@ -4,13 +4,12 @@
 //! without nightly. The sanitizers are what needs nightly; in code without `unsafe` they would
 //! find little that overflow checks and debug assertions, which are on, do not.
 
-use std::num::NonZero;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
 
+use crate::parallel::on_every_cpu;
 use crate::process;
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
@@ -19,7 +18,7 @@ use crate::workspace::Workspace;
 pub(crate) const PACKAGE: &str = "hark-fuzz";
 
 /// How long a target runs unless told otherwise.
-pub(crate) const SECONDS: u32 = 10;
+pub(crate) const SECONDS: u32 = 5;
 
 /// Fuzz the parsers for a bounded time
 #[derive(clap::Args)]
@@ -67,28 +66,12 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 pub(crate) fn all(workspace: &Workspace, seconds: u32) -> Result<Vec<(String, bool)>> {
     let targets = targets(workspace)?;
     let programs = build(workspace)?;
-    let next = AtomicUsize::new(0);
-    let work = || -> Result<Vec<(String, bool)>> {
-        let mut done = Vec::new();
-        while let Some(target) = targets.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((target.clone(), fuzz(workspace, &programs, target, seconds)?));
-        }
-        Ok(done)
-    };
-    let mut results = std::thread::scope(|scope| -> Result<Vec<_>> {
-        let cpus = std::thread::available_parallelism().map_or(1, NonZero::get);
-        let workers: Vec<_> = (0..cpus).map(|_| scope.spawn(work)).collect();
-        let mut results = Vec::new();
-        for worker in workers {
-            match worker.join() {
-                Ok(done) => results.append(&mut done?),
-                Err(panic) => std::panic::resume_unwind(panic),
-            }
-        }
-        Ok(results)
-    })?;
-    results.sort_unstable();
-    Ok(results)
+    on_every_cpu(&targets, |target| {
+        let passed = fuzz(workspace, &programs, target, seconds)?;
+        Ok((target.clone(), passed))
+    })
+    .into_iter()
+    .collect()
 }
 
 fn targets(workspace: &Workspace) -> Result<Vec<String>> {

@@ -5,6 +5,7 @@ mod build;
 mod demo;
 mod fuzz;
 mod lint;
+mod parallel;
 mod process;
 mod setup;
 mod table;

@@ -1,13 +1,16 @@
 //! `cargo xtask test`: everything that can fail, on the real kernel, and one line that says what
 //! it came to.
 //!
-//! A stage that fails does not stop the next: the line at the end counts all of them. Only the
-//! end-to-end tests are skipped, by name, if there is no agent to run.
+//! A stage that fails does not stop the next: the line at the end counts all of them. Only what has to
+//! be run is skipped, by name, if it was not built.
+//!
+//! The agent that the tests run is built as they are, with overflow checks and debug assertions: these
+//! find faults that an optimised one would pass over, and its dependencies are built once.
 
 mod tally;
 
 use std::io::{IsTerminal, Write};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 
@@ -21,8 +24,12 @@ use crate::test::tally::{Reader, Tally};
 use crate::vm;
 use crate::workspace::Workspace;
 
-/// The crate with the end-to-end tests.
-const END_TO_END: &str = "hark-tests";
+/// What cargo runs: the suites, and the targets of each in all packages.
+const SUITES: [(&str, &[&str]); 3] = [
+    ("unit", &["--lib", "--bins"]),
+    ("documentation", &["--doc"]),
+    ("end-to-end", &["--test", "*"]),
+];
 
 /// Set up, build, lint, and run all tests
 #[derive(clap::Args)]
@@ -40,7 +47,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let mut suites = Vec::new();
 
     setup::tools(Need::Test)?;
-    let built = build::everything(workspace, true);
+    let built = build::tests(workspace);
     let mut build = Tally::default();
     if let Err(error) = &built {
         eprintln!("xtask: {error:#}");
@@ -56,22 +63,16 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         suites.push(("lint", lints));
     }
 
-    process::step("unit and documentation tests");
-    suites.push(("unit", cargo_test(unit(workspace), "unit", filter)?));
-
-    let end_to_end = if built.is_ok() {
-        process::step("end-to-end tests");
-        let mut cargo = workspace.cargo();
-        cargo
-            .env("HARK_BIN", workspace.agent(true))
-            .args(["test", "--package", END_TO_END]);
-        cargo_test(cargo, "end-to-end", filter)?
-    } else {
-        let mut skipped = Tally::default();
-        skipped.skip("end-to-end", "the agent was not built");
-        skipped
-    };
-    suites.push(("end-to-end", end_to_end));
+    for (suite, targets) in SUITES {
+        if built.is_ok() {
+            process::step(&format!("{suite} tests"));
+            suites.push((suite, cargo_test(workspace, suite, targets, filter)?));
+        } else {
+            let mut skipped = Tally::default();
+            skipped.skip(suite, "not everything was built");
+            suites.push((suite, skipped));
+        }
+    }
 
     if filter.is_none() {
         let mut kernels = Tally::default();
@@ -85,7 +86,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
                 }
             }
         } else {
-            kernels.skip("kernels", "the agent was not built");
+            kernels.skip("kernels", "not everything was built");
         }
         suites.push(("kernels", kernels));
 
@@ -106,17 +107,15 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(report(&suites))
 }
 
-/// All tests but the end-to-end ones, and the fuzz targets, which have none.
-fn unit(workspace: &Workspace) -> Command {
+fn cargo_test(
+    workspace: &Workspace,
+    suite: &str,
+    targets: &[&str],
+    filter: Option<&str>,
+) -> Result<Tally> {
     let mut cargo = workspace.cargo();
-    cargo
-        .args(["test", "--workspace"])
-        .args(["--exclude", END_TO_END])
-        .args(["--exclude", fuzz::PACKAGE]);
-    cargo
-}
-
-fn cargo_test(mut cargo: Command, suite: &str, filter: Option<&str>) -> Result<Tally> {
+    cargo.env("HARK_BIN", workspace.agent(false));
+    cargo.arg("test").args(build::EVERY_PACKAGE).args(targets);
     cargo.args(["--no-fail-fast", "--"]);
     // What passed tests printed is where skipped ones say so.
     cargo.arg("--show-output");

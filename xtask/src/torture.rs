@@ -10,10 +10,7 @@ use crate::process;
 use crate::setup::{self, Need};
 use crate::workspace::Workspace;
 
-/// The crate with the cases; `cargo test` runs them in short.
-const PACKAGE: &str = "hark-tests";
-
-/// The program that runs them in full.
+/// The program that runs the cases in full; `cargo test` runs them in short.
 const PROGRAM: &str = "hark-test-torture";
 
 /// Load and faults for minutes: what is missing must be what is counted as lost
@@ -28,12 +25,7 @@ pub(crate) struct Args {
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     setup::tools(Need::Test)?;
     build::everything(workspace, true)?;
-    process::run(
-        workspace
-            .cargo()
-            .args(["build", "--package", PACKAGE, "--bins"]),
-    )
-    .context("cannot build the cases")?;
+    build::test_programs(workspace)?;
     let program = workspace.target.join("debug").join(PROGRAM);
     let mut torture = std::process::Command::new(program);
     torture

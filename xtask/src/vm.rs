@@ -14,10 +14,12 @@ mod written;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Mutex;
 
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::build;
+use crate::parallel::on_every_cpu;
 use crate::process;
 use crate::setup::{self, Need};
 use crate::table;
@@ -69,11 +71,12 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         kernels.push(kernels::get(workspace, version, args.refresh)?);
     }
     build::everything(workspace, true)?;
-    let initramfs = initramfs::make(workspace)?;
-    let mut reports = Vec::new();
-    for kernel in &kernels {
-        reports.push((kernel, boot(workspace, kernel, &initramfs)));
-    }
+    build::test_programs(workspace)?;
+    let initramfs = initramfs::make(workspace, &workspace.agent(true))?;
+    let reports: Vec<_> = kernels
+        .iter()
+        .zip(boot_all(workspace, &kernels, &initramfs))
+        .collect();
     summary(&reports);
     let all: Option<Vec<&Report>> = reports.iter().map(|(_, ran)| ran.as_ref().ok()).collect();
     let passed = all
@@ -96,39 +99,45 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 /// Why a kernel is left out of the tests, or what came of each check on it.
 pub(crate) type Tested = Result<Vec<(String, bool)>, String>;
 
-/// The kernels of `cargo xtask test`. The agent has been built.
+/// The kernels of `cargo xtask test`. The agent and the guest have been built.
 pub(crate) fn tests(workspace: &Workspace) -> Vec<(&'static str, Tested)> {
-    let initramfs = ready().and_then(|()| initramfs::make(workspace));
-    TESTED
-        .into_iter()
-        .map(|version| {
-            let tested = match &initramfs {
-                Err(error) => Err(format!("{error:#}")),
-                Ok(initramfs) => kernels::get(workspace, version, false)
-                    .map_err(|error| format!("{error:#}"))
-                    .map(|kernel| checks(workspace, &kernel, initramfs)),
-            };
-            (version, tested)
-        })
-        .collect()
-}
-
-fn checks(workspace: &Workspace, kernel: &Kernel, initramfs: &Path) -> Vec<(String, bool)> {
-    match boot(workspace, kernel, initramfs) {
-        Ok(report) => {
-            let mut checks: Vec<_> = report
-                .checks
-                .iter()
-                .map(|check| (check.name.clone(), check.outcome.is_ok()))
-                .collect();
-            checks.push(("the agent runs on it".into(), report.runs));
-            checks
-        }
-        Err(error) => {
-            eprintln!("xtask: {error:#}");
-            vec![("comes to the end".into(), false)]
+    let without = |error: &anyhow::Error| {
+        let reason = format!("{error:#}");
+        TESTED.map(|version| (version, Err(reason.clone()))).into()
+    };
+    let initramfs = match ready().and_then(|()| initramfs::make(workspace, &workspace.agent(false)))
+    {
+        Ok(initramfs) => initramfs,
+        Err(error) => return without(&error),
+    };
+    let (mut kernels, mut tested) = (Vec::new(), Vec::new());
+    for version in TESTED {
+        match kernels::get(workspace, version, false) {
+            Ok(kernel) => kernels.push((version, kernel)),
+            Err(error) => tested.push((version, Err(format!("{error:#}")))),
         }
     }
+    let (versions, kernels): (Vec<_>, Vec<_>) = kernels.into_iter().unzip();
+    let reports = boot_all(workspace, &kernels, &initramfs);
+    tested.extend(
+        versions
+            .into_iter()
+            .zip(reports.iter().map(|ran| Ok(checks(ran)))),
+    );
+    tested
+}
+
+fn checks(ran: &Result<Report>) -> Vec<(String, bool)> {
+    let Ok(report) = ran else {
+        return vec![("comes to the end".into(), false)];
+    };
+    let mut checks: Vec<_> = report
+        .checks
+        .iter()
+        .map(|check| (check.name.clone(), check.outcome.is_ok()))
+        .collect();
+    checks.push(("the agent runs on it".into(), report.runs));
+    checks
 }
 
 /// Whether machines can be had here at all.
@@ -146,13 +155,38 @@ fn ready() -> Result<()> {
     Ok(())
 }
 
-/// Boots a kernel and shows what came of each check.
-fn boot(workspace: &Workspace, kernel: &Kernel, initramfs: &Path) -> Result<Report> {
+/// Boots kernels, one for each CPU at a time as a machine keeps one busy, and shows what came of each.
+fn boot_all(workspace: &Workspace, kernels: &[Kernel], initramfs: &Path) -> Vec<Result<Report>> {
+    let shown = Mutex::new(());
+    on_every_cpu(kernels, |kernel| {
+        let ran = boot(workspace, kernel, initramfs);
+        let _one_after_another = shown.lock();
+        show(kernel, &ran);
+        ran
+    })
+}
+
+fn show(kernel: &Kernel, ran: &Result<Report>) {
     process::step(&format!(
         "kernel {}: {}",
         kernel.asked,
         kernel.file.display()
     ));
+    match ran {
+        Ok(report) => {
+            for check in &report.checks {
+                match &check.outcome {
+                    Ok(result) => println!("  ok     {}: {result}", check.name),
+                    Err(why) => println!("  FAILS  {}: {why}", check.name),
+                }
+            }
+        }
+        Err(error) => eprintln!("xtask: {error:#}"),
+    }
+}
+
+/// Boots a kernel.
+fn boot(workspace: &Workspace, kernel: &Kernel, initramfs: &Path) -> Result<Report> {
     let folder = workspace.target.join("vm").join("runs").join(&kernel.asked);
     let ran = boot::boot(&kernel.file, initramfs, &folder)?;
     let mut report = Report::parse(&ran.report).with_context(|| {
@@ -165,12 +199,6 @@ fn boot(workspace: &Workspace, kernel: &Kernel, initramfs: &Path) -> Result<Repo
         )
     })?;
     report.judge_programs(VERIFIER_BUDGET);
-    for check in &report.checks {
-        match &check.outcome {
-            Ok(result) => println!("  ok     {}: {result}", check.name),
-            Err(why) => println!("  FAILS  {}: {why}", check.name),
-        }
-    }
     Ok(report)
 }
 

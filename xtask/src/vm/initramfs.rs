@@ -14,20 +14,14 @@ use anyhow::{Context, Result, bail};
 use crate::process;
 use crate::workspace::Workspace;
 
-/// The crate that has the guest.
-const PACKAGE: &str = "hark-tests";
-
 /// The machine's first process.
 const GUEST: &str = "hark-vm-guest";
 
-/// The programs, and where the harness of the tests looks for them: the folders of a build.
-const PROGRAMS: [(&str, &str); 5] = [
-    ("debug", GUEST),
-    ("debug", "hark-test-load"),
-    ("debug", "hark-test-grpc"),
-    ("debug", "hark-test-spin"),
-    ("release", "hark"),
-];
+/// Where the harness of the tests looks for programs and for the agent: the folder of a build.
+const PROGRAMS: &str = "target/debug";
+
+/// The guest, and programs of the tests that it starts.
+const STARTED: [&str; 4] = [GUEST, "hark-test-load", "hark-test-grpc", "hark-test-spin"];
 
 /// Programs of this system, and where packages have them.
 const SYSTEM: [&str; 3] = ["/usr/sbin/nginx", "/usr/bin/h2load", "/usr/bin/openssl"];
@@ -43,24 +37,21 @@ const FILES: [(&str, &str); 3] = [
     ),
 ];
 
-/// Builds the guest, and makes the archive of all of it. The agent has been built.
-pub(super) fn make(workspace: &Workspace) -> Result<PathBuf> {
+/// Makes the archive of all of it, with this agent. It and the guest have been built.
+pub(super) fn make(workspace: &Workspace, agent: &Path) -> Result<PathBuf> {
     process::step("initramfs");
-    process::run(
-        workspace
-            .cargo()
-            .args(["build", "--package", PACKAGE, "--bins"]),
-    )
-    .context("cannot build the guest")?;
     let vm = workspace.target.join("vm");
     fs::create_dir_all(&vm).with_context(|| vm.display().to_string())?;
     let root = tempfile::tempdir_in(&vm).context("cannot make a folder")?;
     let root = root.path();
     let mut files = BTreeSet::new();
-    for (profile, name) in PROGRAMS {
-        let program = workspace.target.join(profile).join(name);
+    let folder = workspace.target.join("debug");
+    let mut programs = STARTED.map(|name| folder.join(name)).to_vec();
+    programs.push(agent.to_owned());
+    for program in programs {
         files.extend(linked_with(&program)?);
-        let to = root.join("target").join(profile).join(name);
+        let name = program.file_name().context("a program has a name")?;
+        let to = root.join(PROGRAMS).join(name);
         make_parent(&to)?;
         // Debug information is nine tenths of it, and all of it lies in the machine's memory.
         process::output(Command::new("strip").arg("-o").args([&to, &program]))?;
@@ -79,7 +70,7 @@ pub(super) fn make(workspace: &Workspace) -> Result<PathBuf> {
         make_parent(&to)?;
         fs::copy(&file, &to).with_context(|| file.display().to_string())?;
     }
-    std::os::unix::fs::symlink(format!("/target/debug/{GUEST}"), root.join("init"))
+    std::os::unix::fs::symlink(format!("/{PROGRAMS}/{GUEST}"), root.join("init"))
         .context("cannot make a link")?;
     let initramfs = vm.join("initramfs.cpio");
     archive(root, &initramfs)?;
