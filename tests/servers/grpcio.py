@@ -6,7 +6,7 @@ messages received. With a path as fifth argument it makes one call on each conne
 does not count, prints `READY`, and waits for that file.
 
 TABLE in the environment is the size of the header tables that each end allows, METADATA the most bytes of
-metadata with a call.
+metadata with a call, LATE the number from which on no call waits for its deadline.
 """
 
 import asyncio
@@ -23,6 +23,8 @@ TRAILERS, TRAILERS_ONLY, NEVER = range(3)
 STATUSES = [0, 0, 0, 5, 13, 0, 16, 14]
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 METADATA = int(os.environ.get("METADATA", "300"))
+# The numbers of calls whose deadline passes; see `one`.
+LATE = range(8, int(os.environ.get("LATE", "50")), 33)
 
 
 def options():
@@ -99,8 +101,8 @@ async def one(channel, number):
             call = channel.unary_unary(SERVICE + method)
             await call(bytes([status, 1, how]), metadata=metadata, timeout=60 + number)
             return method, grpc.StatusCode.OK, sent, received
-        if number % 33 == 8:
-            # The deadline passes: a long one, which a busy machine hardly shortens, and a rare one.
+        if number in LATE:
+            # The deadline passes: a long one, which a busy machine hardly shortens. Few are waited for.
             method, sent, received = "Waits", 1, 1
             call = channel.unary_stream(SERVICE + method)
             code = await drain(call(bytes([0, 1, NEVER]), metadata=metadata, timeout=4))

@@ -72,6 +72,8 @@ pub struct Span {
     pub span_id: Vec<u8>,
     /// 8 bytes, or none for a root.
     pub parent_id: Vec<u8>,
+    /// The W3C `tracestate`; may be empty.
+    pub trace_state: String,
     /// The name.
     pub name: String,
     /// `SpanKind`: 2 server, 3 client.
@@ -419,6 +421,7 @@ fn decode(request: &ExportTraceServiceRequest) -> Vec<Span> {
                 trace_id: span.trace_id.clone(),
                 span_id: span.span_id.clone(),
                 parent_id: span.parent_span_id.clone(),
+                trace_state: span.trace_state.clone(),
                 name: span.name.clone(),
                 kind: span.kind,
                 start_ns: span.start_time_unix_nano,
