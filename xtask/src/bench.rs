@@ -5,6 +5,7 @@
 //! A figure over its budget is shown as such and is no failure of the run: numbers depend on the
 //! machine. Everything talks over the loopback interface only.
 
+mod against;
 mod agent;
 mod cgroups;
 mod child;
@@ -13,6 +14,7 @@ mod figure;
 mod grpc;
 mod nginx;
 mod page;
+mod peer;
 mod phases;
 mod stats;
 mod switches;
@@ -32,6 +34,7 @@ use clap::ValueEnum;
 use serde_json::json;
 
 use self::child::Interrupt;
+use self::figure::Figure;
 use self::phases::{Bench, Notes};
 use crate::build;
 use crate::setup::{self, Need};
@@ -49,6 +52,11 @@ pub(crate) struct Args {
     /// Measure only this part; may be given several times. Without it all are measured.
     #[arg(long, value_enum, value_name = "PART")]
     only: Vec<Part>,
+    /// Build this revision, too, and compare the two in alternating runs.
+    #[arg(long, value_name = "REV")]
+    against: Option<String>,
+    #[command(flatten)]
+    peer: peer::Peer,
     /// Write the figures, with every single value, to this file as JSON.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -75,7 +83,7 @@ enum Part {
 
 impl Args {
     fn wants(&self, part: Part) -> bool {
-        self.only.is_empty() || self.only.contains(&part)
+        self.only.is_empty() && !self.peer.is_given() || self.only.contains(&part)
     }
 }
 
@@ -92,7 +100,8 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         bail!("bench needs nginx, wrk and h2load; see above");
     }
     build::everything(workspace, true)?;
-    let user_space = if args.wants(Part::UserSpace) {
+    // Its programs are linked with the agent's library: of another revision there are none here.
+    let user_space = if args.wants(Part::UserSpace) && args.against.is_none() {
         Some(user_space::build(workspace)?)
     } else {
         None
@@ -102,6 +111,11 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     } else {
         None
     };
+    let other = args
+        .against
+        .as_deref()
+        .map(|revision| against::build(workspace, revision))
+        .transpose()?;
     let interrupt = Interrupt::listen()?;
     let _turn = turn(&interrupt)?;
     if agent::attached() {
@@ -109,38 +123,42 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     }
     let began = Instant::now();
     let load_before = load_average();
-    let bench = Bench {
+    let mut bench = Bench {
         agent: workspace.agent(true),
         seconds: args.seconds.get(),
         repeat: args.repeat.get(),
         interrupt,
     };
+    let programs = Programs { user_space, grpc };
     let mut notes = Notes::default();
-    let mut figures = Vec::new();
-    if args.wants(Part::Http) {
-        figures.extend(bench.alternating(&mut notes)?);
-    }
-    if let Some(grpc) = grpc {
-        figures.extend(bench.grpc(&grpc)?);
-    }
-    if args.wants(Part::Switches) {
-        figures.extend(bench.switches()?);
-    }
-    if args.wants(Part::Disk) {
-        figures.extend(disk::measure(&bench)?);
-    }
-    if args.wants(Part::Cgroups) {
-        figures.extend(cgroups::measure(&bench)?);
-    }
-    if args.wants(Part::Memory) {
-        figures.extend(bench.memory()?);
-    }
-    if let Some(user_space) = user_space {
-        figures.extend(user_space::measure(&user_space, &bench.interrupt)?);
+    let (mut figures, mut others) = (Vec::new(), Vec::new());
+    if let Some(other) = &other {
+        // A repetition of each in turn.
+        let repeat = std::mem::replace(&mut bench.repeat, 1);
+        for turn in 1..=repeat {
+            let mut both = [
+                (workspace.agent(true), &mut figures),
+                (other.agent.clone(), &mut others),
+            ];
+            if turn % 2 == 0 {
+                both.reverse();
+            }
+            for (agent, to) in both {
+                bench.agent = agent;
+                // The notes are the same each time.
+                notes = Notes::default();
+                against::merge(to, measure(&bench, args, &programs, &mut notes)?);
+            }
+        }
+    } else {
+        figures = measure(&bench, args, &programs, &mut notes)?;
     }
     let machine = machine();
     notes.add(format!("{machine}; load average before: {load_before}"));
-    println!("\n{}", figure::table(&figures));
+    match &other {
+        Some(other) => println!("\n{}", against::table(&figures, &others, &other.name)),
+        None => println!("\n{}", figure::table(&figures)),
+    }
     for note in notes.lines() {
         println!("note: {note}");
     }
@@ -153,11 +171,56 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
             "repeat": args.repeat,
             "notes": notes.lines(),
             "figures": figure::to_json(&figures),
+            "against": other.map(|other| json!({
+                "revision": other.name,
+                "figures": figure::to_json(&others),
+            })),
         });
         fs::write(file, format!("{report:#}\n"))
             .with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is built for some parts.
+struct Programs {
+    user_space: Option<user_space::Examples>,
+    grpc: Option<PathBuf>,
+}
+
+/// All parts that are wanted.
+fn measure(
+    bench: &Bench,
+    args: &Args,
+    programs: &Programs,
+    notes: &mut Notes,
+) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    if args.wants(Part::Http) {
+        figures.extend(bench.alternating(notes)?);
+    }
+    if let Some(grpc) = &programs.grpc {
+        figures.extend(bench.grpc(grpc)?);
+    }
+    if args.wants(Part::Switches) {
+        figures.extend(bench.switches()?);
+    }
+    if args.wants(Part::Disk) {
+        figures.extend(disk::measure(bench)?);
+    }
+    if args.wants(Part::Cgroups) {
+        figures.extend(cgroups::measure(bench)?);
+    }
+    if args.wants(Part::Memory) {
+        figures.extend(bench.memory()?);
+    }
+    if let Some(user_space) = &programs.user_space {
+        figures.extend(user_space::measure(user_space, &bench.interrupt)?);
+    }
+    if args.peer.is_given() {
+        figures.extend(bench.peer(&args.peer)?);
+    }
+    Ok(figures)
 }
 
 /// Waits until no end-to-end test runs an agent, and keeps others from beginning: the name is the

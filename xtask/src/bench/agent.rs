@@ -99,6 +99,11 @@ impl Agent {
         Ok(())
     }
 
+    /// Its process, which leads a group of its own.
+    pub(super) fn id(&self) -> u32 {
+        self.running.id()
+    }
+
     pub(super) fn page(&self) -> Result<Page> {
         Page::get(self.address)
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Signal, kill_process, set_parent_process_death_signal};
+use rustix::process::{Pid, Signal, kill_process_group, set_parent_process_death_signal};
 
 use crate::process;
 
@@ -134,7 +134,8 @@ impl Running {
         if let Some(status) = self.child.try_wait()? {
             return Ok(status);
         }
-        let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
+        // All of the group: a shell does not hand a signal on.
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::TERM);
         let deadline = Instant::now() + GRACE;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait()? {
@@ -142,7 +143,7 @@ impl Running {
             }
             std::thread::sleep(LOOK);
         }
-        self.child.kill()?;
+        let _ = kill_process_group(Pid::from_child(&self.child), Signal::KILL);
         self.child.wait()
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn to_json(figures: &[Figure]) -> Value {
 }
 
 /// Three significant digits, as many places as they need, and all digits of a whole number.
-fn plain(value: f64) -> String {
+pub(super) fn plain(value: f64) -> String {
     let size = value.abs();
     if value.fract() == 0.0 || size >= 100.0 {
         format!("{value:.0}")
