@@ -94,6 +94,7 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
     let mut writer =
         Writer::new(file, &header(!options.raw), options.max_bytes).map_err(capture)?;
     let mut records = Records::new(ring);
+    programs.arm()?;
     let end = options.duration.map(|duration| Instant::now() + duration);
     let (mut written, mut undecodable, mut private, mut full) = (0u64, 0u64, 0u64, false);
     eprintln!("hark: recording to {}", options.file.display());

@@ -155,6 +155,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         last_round_ms: AtomicU64::new(0),
     });
 
+    programs.arm()?;
     let follower = thread::Builder::new()
         .name("hark-pipeline".into())
         .spawn({

@@ -21,7 +21,7 @@ mod socket {
         bpf_skc_to_unix_sock, bpf_task_pt_regs,
     };
     use aya_ebpf::macros::{btf_map, btf_tracepoint, map};
-    use aya_ebpf::maps::{LruHashMap, PerCpuArray, RingBuf};
+    use aya_ebpf::maps::{Array, LruHashMap, PerCpuArray, RingBuf};
     use aya_ebpf::programs::BtfTracePointContext;
     use hark_common::counter::Counter;
     use hark_common::offsets::Offsets;
@@ -83,6 +83,10 @@ mod socket {
     static RECORDS: RingBuf = RingBuf::with_byte_size(8 << 20, 0);
     #[map]
     static COUNTERS: PerCpuArray<u64> = PerCpuArray::with_max_entries(Counter::COUNT, 0);
+    /// Not 0 once all programs are attached and the agent is about to read. Before, events are passed over:
+    /// a request that is heard while nobody hears answers yet would be given the next one's.
+    #[map]
+    static ARMED: Array<u32> = Array::with_max_entries(1, 0);
     #[btf_map]
     static SOCKETS: SkStorage<SocketState> = SkStorage::new();
     /// Working memory, one for each program, by [`slot`]: from Linux 7.0 on one program may be
@@ -115,7 +119,7 @@ mod socket {
 
     #[inline(always)]
     fn on_message(sk: *mut c_void, ret: i32, flags: i32, direction: u8, slot: u32) {
-        if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 {
+        if flags & (MSG_PEEK | MSG_ERRQUEUE) != 0 || ARMED.get(0).is_none_or(|armed| *armed == 0) {
             return;
         }
         // SAFETY: the tracepoint's socket is a BTF pointer.

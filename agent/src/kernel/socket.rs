@@ -7,7 +7,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use aya::EbpfLoader;
-use aya::maps::{HashMap, MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::UProbeLink;
 use hark_common::counter::Counter;
 use hark_common::socket::{SocketAddress, slot};
@@ -189,13 +189,14 @@ pub struct SocketPrograms {
     object: Mutex<Object>,
     hooks: Vec<Hook>,
     probes: bool,
+    armed: Mutex<Array<MapData, u32>>,
     counters: PerCpuArray<MapData, u64>,
     own: HashMap<MapData, SocketAddress, u8>,
     http2: MapData,
 }
 
 impl SocketPrograms {
-    /// Loads and attaches the programs. `ring_bytes` is the size of the ring buffer, rounded up to
+    /// Loads and attaches the programs, which hear nothing until [`arm`](Self::arm). `ring_bytes` is the size of the ring buffer, rounded up to
     /// a power of two of pages; `capture` says what is followed beside TCP in plain text; `own_pid` is left out of what is reported.
     ///
     /// Returns the ring buffer beside them, for the one that reads it.
@@ -251,6 +252,7 @@ impl SocketPrograms {
         let records = object.map("RECORDS")?;
         Ok((
             Self {
+                armed: Mutex::new(object.map("ARMED")?),
                 counters: object.map("COUNTERS")?,
                 own: object.map("OWN_ENDPOINTS")?,
                 http2: object.storage("HTTP2")?,
@@ -260,6 +262,19 @@ impl SocketPrograms {
             },
             records,
         ))
+    }
+
+    /// Begins to hear: from one instant on, whichever program was attached first. To be called when the
+    /// ring buffer is about to be read.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses the write.
+    pub fn arm(&self) -> Result<(), ObjectError> {
+        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
+        armed
+            .set(0, 1, 0)
+            .map_err(|e| refused("socket", "writing a map", &e))
     }
 
     /// What is attached.
