@@ -89,7 +89,37 @@ impl Agent {
         environment: &[(&str, &str)],
     ) -> Self {
         let address = names::free_address();
-        let mut process = Process::start(command(&run_dir, address, environment));
+        let command = command(&run_dir, address, environment);
+        Self::start_command(limit, turn, run_dir, address, command)
+    }
+
+    /// Waits for the turn and starts an agent by the command that `wrap` makes of the usual one, for which
+    /// it may prepare the agent's folder.
+    ///
+    /// # Panics
+    /// If it is not ready within half a minute.
+    #[must_use]
+    #[track_caller]
+    pub fn start_by(
+        environment: &[(&str, &str)],
+        wrap: impl FnOnce(&std::path::Path, Command) -> Command,
+    ) -> Self {
+        let turn = Turn::take();
+        let run_dir = tempfile::tempdir().expect("a temporary folder");
+        let address = names::free_address();
+        let command = wrap(run_dir.path(), command(&run_dir, address, environment));
+        Self::start_command(Duration::from_secs(30), turn, run_dir, address, command)
+    }
+
+    #[track_caller]
+    fn start_command(
+        limit: Duration,
+        turn: Turn,
+        run_dir: TempDir,
+        address: SocketAddr,
+        command: Command,
+    ) -> Self {
+        let mut process = Process::start(command);
         let deadline = std::time::Instant::now() + limit;
         loop {
             if http::get(address, "/readyz", "*/*").is_ok_and(|page| page.status == 200) {

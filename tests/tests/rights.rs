@@ -1,0 +1,111 @@
+//! An agent with named capabilities only, as somebody who is not root: the list of the systemd unit.
+
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use hark_tests::agent::{self, Agent};
+use hark_tests::load::{Plan, Request};
+use hark_tests::process::Process;
+use hark_tests::server::Server;
+use hark_tests::{need, tools};
+
+/// `AmbientCapabilities` of the unit, without `CAP_`, in lower case.
+fn granted() -> Vec<String> {
+    let unit = concat!(env!("CARGO_MANIFEST_DIR"), "/../deploy/hark.service");
+    let unit = std::fs::read_to_string(unit).expect("the unit is part of the repository");
+    let list = unit
+        .lines()
+        .find_map(|line| line.strip_prefix("AmbientCapabilities="))
+        .expect("it names capabilities");
+    list.split(' ')
+        .map(|name| name.trim_start_matches("CAP_").to_lowercase())
+        .collect()
+}
+
+/// The command, by `nobody` with these capabilities and no way to more; a copy of the program, and the
+/// folder, which must be theirs.
+fn confined(folder: &Path, command: &Command, capabilities: &[String]) -> Command {
+    let open = std::fs::Permissions::from_mode(0o777);
+    std::fs::set_permissions(folder, open).expect("our own folder");
+    let program = folder.join("hark");
+    std::fs::copy(tools::hark(), &program).expect("our own folder");
+    let list = capabilities
+        .iter()
+        .fold("-all".to_owned(), |list, name| list + ",+" + name);
+    let mut confined = Command::new(tools::find("setpriv").expect("checked before"));
+    confined
+        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .args(["--no-new-privs", "--inh-caps", &list])
+        .args(["--ambient-caps", &list, "--bounding-set", &list])
+        .arg("--")
+        .arg(program)
+        .args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => confined.env(name, value),
+            None => confined.env_remove(name),
+        };
+    }
+    confined
+}
+
+#[test]
+fn the_units_capabilities_are_enough() {
+    need!(agent::root());
+    need!(tools::find("setpriv").map(drop));
+    let agent = Agent::start_by(&[("HARK_CAPTURE_TLS", "true")], |folder, command| {
+        confined(folder, &command, &granted())
+    });
+    let status = std::fs::read_to_string(format!("/proc/{}/status", agent.process().id()));
+    let status = status.expect("the agent lives");
+    assert!(
+        status
+            .lines()
+            .any(|line| line.starts_with("Uid:\t65534\t65534"))
+    );
+    for server in [
+        need!(Server::python("rights")),
+        need!(Server::python_unix("rights-unix")),
+        need!(Server::go("rights-go")),
+    ] {
+        let requests = vec![Request::get("/ok"), Request::get("/status/503")];
+        let sent = Plan::new(&server.target, requests)
+            .connections(4)
+            .rounds(50)
+            .run();
+        // By names that only the environment of other users' processes tells.
+        agent.expect_served(&server.service, &sent.counts());
+        agent.expect_sent(&sent.service, &sent.counts());
+    }
+    assert_eq!(agent.lost(), 0);
+    let page = agent.page();
+    let groups = page.by("hark_collector_success", "collector", &[]);
+    assert!(
+        !groups.is_empty() && groups.values().all(|success| *success == 1),
+        "{groups:?}"
+    );
+}
+
+/// Without one that it cannot do without, it says so in a sentence, and ends.
+#[test]
+fn what_is_missing_is_named() {
+    need!(agent::root());
+    need!(tools::find("setpriv").map(drop));
+    for missing in ["bpf", "perfmon"] {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let some: Vec<_> = granted()
+            .into_iter()
+            .filter(|name| name != missing)
+            .collect();
+        let address = hark_tests::names::free_address();
+        let command = confined(folder.path(), &agent::command(&folder, address, &[]), &some);
+        let (status, _, said) = Process::finish(command, Duration::from_secs(30));
+        assert!(!status.success(), "without {missing}");
+        assert!(
+            said.contains("CAP_BPF and CAP_PERFMON"),
+            "without {missing}: {said}"
+        );
+    }
+}
