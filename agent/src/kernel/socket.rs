@@ -244,7 +244,15 @@ impl SocketPrograms {
             .chain(others)
             .collect();
         let mut object = Object::load_at("socket", OBJECT, &places, types, &mut loader)?;
-        let probes = capture.tls && object.load_probes(&TLS_PROBES);
+        // Programs of uprobes may be preempted by each other, and from Linux 6.13 on those on one CPU share
+        // one stack (the JIT's private stack): where the kernel preempts itself, that has crashed it (7.3).
+        let harmless = !may_preempt();
+        if capture.tls && !harmless {
+            tracing::warn!(
+                "TLS is not read on Linux 7.0 and later: the kernel's stacks for it are not safe"
+            );
+        }
+        let probes = capture.tls && harmless && object.load_probes(&TLS_PROBES);
         if probes {
             // Without them Go's library is one that is not read.
             object.load_probes(&GO_PROBES);
