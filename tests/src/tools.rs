@@ -23,15 +23,15 @@ pub fn find(program: &str) -> Result<PathBuf, Skip> {
         .ok_or_else(|| Skip(format!("{program} is not installed")))
 }
 
-/// The agent, run by a user without privileges (`nobody`) from a copy in `folder`, which anybody may
-/// read and write then: the privilege must be what is missing, not a file.
+/// The agent, run by `nobody` with what privileges these arguments of `setpriv` give, from a copy in
+/// `folder`, which anybody may read and write then: a privilege must be what is missing, not a file.
 ///
 /// # Errors
 /// `setpriv` is not installed.
 ///
 /// # Panics
 /// If the folder is not the caller's own.
-pub fn hark_of_nobody(folder: &Path) -> Result<Command, Skip> {
+pub fn hark_of_nobody(folder: &Path, privileges: &[&str]) -> Result<Command, Skip> {
     let setpriv = find("setpriv")?;
     let open = std::fs::Permissions::from_mode(0o777);
     std::fs::set_permissions(folder, open).expect("our own folder");
@@ -40,6 +40,7 @@ pub fn hark_of_nobody(folder: &Path) -> Result<Command, Skip> {
     let mut command = Command::new(setpriv);
     command
         .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
+        .args(privileges)
         .arg("--")
         .arg(program);
     Ok(command)

@@ -136,7 +136,7 @@ fn a_second_agent() {
 fn no_capability() {
     need!(agent::root());
     let folder = folder();
-    let mut command = need!(tools::hark_of_nobody(folder.path()));
+    let mut command = need!(tools::hark_of_nobody(folder.path(), &[]));
     let _turn = Turn::take();
     command
         .arg("run")

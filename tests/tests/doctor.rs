@@ -36,7 +36,7 @@ fn all_is_well_for_root() {
 fn nobody_is_told_what_is_missing() {
     need!(agent::root());
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let command = need!(tools::hark_of_nobody(folder.path()));
+    let command = need!(tools::hark_of_nobody(folder.path(), &[]));
     let (status, text) = doctor(command, &[]);
     assert_eq!(status, Some(1), "{text}");
     assert!(text.contains("CAP_BPF"), "{text}");

@@ -1,6 +1,5 @@
 //! An agent with named capabilities only, as somebody who is not root: the list of the systemd unit.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -24,24 +23,23 @@ fn granted() -> Vec<String> {
         .collect()
 }
 
-/// The command, by `nobody` with these capabilities and no way to more; a copy of the program, and the
-/// folder, which must be theirs.
+/// The command, by `nobody` with these capabilities and no way to more.
 fn confined(folder: &Path, command: &Command, capabilities: &[String]) -> Command {
-    let open = std::fs::Permissions::from_mode(0o777);
-    std::fs::set_permissions(folder, open).expect("our own folder");
-    let program = folder.join("hark");
-    std::fs::copy(tools::hark(), &program).expect("our own folder");
     let list = capabilities
         .iter()
         .fold("-all".to_owned(), |list, name| list + ",+" + name);
-    let mut confined = Command::new(tools::find("setpriv").expect("checked before"));
-    confined
-        .args(["--reuid", "65534", "--regid", "65534", "--clear-groups"])
-        .args(["--no-new-privs", "--inh-caps", &list])
-        .args(["--ambient-caps", &list, "--bounding-set", &list])
-        .arg("--")
-        .arg(program)
-        .args(command.get_args());
+    let privileges = [
+        "--no-new-privs",
+        "--inh-caps",
+        &list,
+        "--ambient-caps",
+        &list,
+        "--bounding-set",
+        &list,
+    ];
+    let confined = tools::hark_of_nobody(folder, &privileges);
+    let mut confined = confined.expect("setpriv was looked for");
+    confined.args(command.get_args());
     for (name, value) in command.get_envs() {
         match value {
             Some(value) => confined.env(name, value),

@@ -196,8 +196,9 @@ pub struct SocketPrograms {
 }
 
 impl SocketPrograms {
-    /// Loads and attaches the programs, which hear nothing until [`arm`](Self::arm). `ring_bytes` is the size of the ring buffer, rounded up to
-    /// a power of two of pages; `capture` says what is followed beside TCP in plain text; `own_pid` is left out of what is reported.
+    /// Loads and attaches the programs, which hear nothing until [`arm`](Self::arm). `ring_bytes` is the
+    /// size of the ring buffer, rounded up to a power of two of pages; `capture` says what is followed
+    /// beside TCP in plain text; `own_pid` is left out of what is reported.
     ///
     /// Returns the ring buffer beside them, for the one that reads it.
     pub fn load(
@@ -228,7 +229,7 @@ impl SocketPrograms {
         } else if may_preempt() {
             (
                 &WANTED,
-                Some((place::Place::Spare, &SPARES[..])),
+                Some((place::Place::Tracepoint, &SPARES[..])),
                 slot::WITH_SPARES,
             )
         } else {

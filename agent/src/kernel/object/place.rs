@@ -9,10 +9,9 @@ use crate::kernel::btf::Btf;
 /// A kind of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::kernel) enum Place {
-    /// A tracepoint, with its typed arguments.
+    /// A tracepoint, with its typed arguments. A second program there has a name of [`SPARE`] and the
+    /// tracepoint's.
     Tracepoint,
-    /// A tracepoint that another program is at, whose name is [`SPARE`] and that one's.
-    Spare,
     /// The end of a kernel function.
     Exit,
 }
@@ -24,7 +23,7 @@ impl Place {
     /// For [`Hook::kind`](crate::kernel::Hook::kind).
     pub(super) const fn kind(self) -> &'static str {
         match self {
-            Self::Tracepoint | Self::Spare => "tp_btf",
+            Self::Tracepoint => "tp_btf",
             Self::Exit => "fexit",
         }
     }
@@ -32,7 +31,7 @@ impl Place {
     /// Why this kernel has no such place that hands over `args` arguments, in words.
     pub(super) fn missing(self, btf: &Btf, name: &str, args: u32) -> Option<String> {
         let (what, has) = match self {
-            Self::Tracepoint | Self::Spare => ("tracepoint", btf.tracepoint_args(tracepoint(name))),
+            Self::Tracepoint => ("tracepoint", btf.tracepoint_args(tracepoint(name))),
             Self::Exit => ("function", btf.function_args(name)),
         };
         match has {
@@ -53,7 +52,7 @@ impl Place {
         types: &Types,
     ) -> Result<(), ObjectError> {
         let loaded = match self {
-            Self::Tracepoint | Self::Spare => {
+            Self::Tracepoint => {
                 program::<BtfTracePoint>(ebpf, object, name)?.load(tracepoint(name), &types.aya)
             }
             Self::Exit => program::<FExit>(ebpf, object, name)?.load(name, &types.aya),
@@ -69,7 +68,7 @@ impl Place {
         name: &'static str,
     ) -> Result<(), ObjectError> {
         let attached = match self {
-            Self::Tracepoint | Self::Spare => program::<BtfTracePoint>(ebpf, object, name)?
+            Self::Tracepoint => program::<BtfTracePoint>(ebpf, object, name)?
                 .attach()
                 .map(drop),
             Self::Exit => program::<FExit>(ebpf, object, name)?.attach().map(drop),
@@ -81,7 +80,7 @@ impl Place {
     pub(super) fn fd<'a>(self, ebpf: &'a Ebpf, name: &str) -> Option<&'a ProgramFd> {
         let program = ebpf.program(name)?;
         match self {
-            Self::Tracepoint | Self::Spare => <&BtfTracePoint>::try_from(program).ok()?.fd().ok(),
+            Self::Tracepoint => <&BtfTracePoint>::try_from(program).ok()?.fd().ok(),
             Self::Exit => <&FExit>::try_from(program).ok()?.fd().ok(),
         }
     }
