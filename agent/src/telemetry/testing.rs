@@ -44,8 +44,12 @@ pub(crate) fn parse(page: &str, format: Format) -> Samples {
             let (name, unit) = rest.split_once(' ').unwrap();
             assert!(name.ends_with(&format!("_{unit}")) && name == family.0);
         } else {
-            let (name, labels, value) = sample(line);
-            check_exemplar(line, &name, &labels, format);
+            let (name, labels, value, exemplar) = sample(line);
+            if let Some(exemplar) = exemplar {
+                assert_eq!(format, Format::OpenMetrics, "{line}");
+                assert!(name.ends_with("_bucket"), "{line}");
+                check_exemplar(exemplar, &labels["le"]);
+            }
             let suffixes: &[&str] = match (family.1.as_str(), format) {
                 ("counter", Format::OpenMetrics) => &["_total"],
                 ("counter", Format::Text) => {
@@ -69,35 +73,20 @@ pub(crate) fn parse(page: &str, format: Format) -> Samples {
     samples
 }
 
-/// An exemplar belongs to a bucket and lies in it, has a time, and is short enough.
-fn check_exemplar(line: &str, name: &str, labels: &BTreeMap<String, String>, format: Format) {
-    let Some((_, exemplar)) = line
-        .split_once("} ")
-        .and_then(|(_, rest)| rest.split_once(" # "))
-    else {
-        return;
+/// An exemplar of the bucket up to `le` lies in it, has a time, and is short enough.
+fn check_exemplar(exemplar: &str, le: &str) {
+    let (own, time) = exemplar.rsplit_once(' ').expect(exemplar);
+    let (_, own, value, None) = sample(&format!("x{own}")) else {
+        panic!("an exemplar of an exemplar: {exemplar}");
     };
-    assert_eq!(format, Format::OpenMetrics, "{line}");
-    assert!(name.ends_with("_bucket"), "{line}");
-    let (_, own, rest) = sample(&format!("x{exemplar}").replacen("} ", "} 1 # ", 1));
-    assert_eq!(rest, "1");
     let length: usize = own
         .iter()
         .map(|(name, value)| name.len() + value.len())
         .sum();
-    assert!(length <= 128, "{line}");
-    let numbers: Vec<f64> = exemplar
-        .split_once("} ")
-        .unwrap()
-        .1
-        .split(' ')
-        .map(|number| number.parse().unwrap())
-        .collect();
-    let [value, time] = numbers[..] else {
-        panic!("value and time: {line}");
-    };
-    assert!(value <= labels["le"].parse::<f64>().unwrap(), "{line}");
-    assert!(time > 0.0, "{line}");
+    assert!(length <= 128, "{exemplar}");
+    let number = |text: &str| text.parse::<f64>().expect(exemplar);
+    assert!(number(&value) <= number(le), "{exemplar} below {le}");
+    assert!(number(time) > 0.0, "{exemplar}");
 }
 
 fn check_histograms(samples: &Samples) {
@@ -121,7 +110,8 @@ fn check_histograms(samples: &Samples) {
     }
 }
 
-fn sample(line: &str) -> (String, BTreeMap<String, String>, String) {
+/// Name, labels, value, and exemplar of a line.
+fn sample(line: &str) -> (String, BTreeMap<String, String>, String, Option<&str>) {
     let is_name = |name: &str| {
         !name.is_empty()
             && !name.starts_with(|char: char| char.is_ascii_digit())
@@ -162,9 +152,12 @@ fn sample(line: &str) -> (String, BTreeMap<String, String>, String) {
         rest = rest.strip_prefix('}').expect(line);
     }
     let value = rest.strip_prefix(' ').expect(line);
-    let (value, _) = value.split_once(" # ").unwrap_or((value, ""));
+    let (value, exemplar) = match value.split_once(" # ") {
+        Some((value, exemplar)) => (value, Some(exemplar)),
+        None => (value, None),
+    };
     assert!(!value.contains(' '), "timestamp: {line}");
-    (name.to_owned(), labels, value.to_owned())
+    (name.to_owned(), labels, value.to_owned(), exemplar)
 }
 
 /// Asks `promtool` what it thinks of a page in text 0.0.4, or says that it is not there.
