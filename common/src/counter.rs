@@ -80,13 +80,17 @@ pub enum Counter {
     Http2BlocksPassed,
     /// Exchanges lost because a client heard the answer before the event of its request.
     LostEarly,
-    /// Events of sends that the first program was not handed, and the spare took.
+    /// Events of sends that the first program was not handed or left, and the spare took.
     SpareSent,
     /// Those of receives.
     SpareReceived,
+    /// Events of sends that the first program was handed and left to the spare.
+    LeftSent,
+    /// Those of receives.
+    LeftReceived,
 }
 
 impl Counter {
     /// Number of slots.
-    pub const COUNT: u32 = Self::SpareReceived as u32 + 1;
+    pub const COUNT: u32 = Self::LeftReceived as u32 + 1;
 }

@@ -194,16 +194,18 @@ mod socket {
     /// `trace_sock_send_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
     #[btf_tracepoint(function = "sock_send_length")]
     fn sock_send_length(ctx: BtfTracePointContext) -> i32 {
-        spare::have();
-        on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), TX, slot::SEND);
+        if spare::have(Counter::LeftSent) {
+            on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), TX, slot::SEND);
+        }
         0
     }
 
     /// `trace_sock_recv_length(struct sock *sk, int ret, int flags)`, net/socket.c, Linux 6.3.
     #[btf_tracepoint(function = "sock_recv_length")]
     fn sock_recv_length(ctx: BtfTracePointContext) -> i32 {
-        spare::have();
-        on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), RX, slot::RECV);
+        if spare::have(Counter::LeftReceived) {
+            on_message(ctx.arg(0), ctx.arg(1), ctx.arg(2), RX, slot::RECV);
+        }
         0
     }
 }

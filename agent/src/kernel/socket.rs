@@ -19,7 +19,7 @@ use super::object::place::{self, SPARE};
 use super::object::probe::Probe;
 use super::object::{Object, ObjectError, Types, Wanted, refused};
 use super::positions;
-use super::telemetry::SPARED;
+use super::telemetry::{LEFT, SPARED};
 use crate::config::Capture;
 use crate::http2::checkpoint::Positions;
 use crate::tls::points::{Place, Point};
@@ -338,18 +338,21 @@ impl SocketPrograms {
     }
 
     /// Events that the kernel did not hand to a program, because the program was running already
-    /// on that CPU, nor to its spare: `(program, count)`.
+    /// on that CPU, or that it left, and that its spare did not take: `(program, count)`.
     #[must_use]
     pub fn recursion_misses(&self) -> Vec<(&'static str, u64)> {
-        let taken = |name| {
+        let count = |name, counters: &[(&str, Counter)]| {
             let of = |(hook, counter): &(_, _)| (*hook == name).then(|| self.counter(*counter));
-            SPARED.iter().find_map(of).unwrap_or(0)
+            counters.iter().find_map(of).unwrap_or(0)
         };
         // What a spare itself is not handed it would mostly have left alone.
         self.figures()
             .into_iter()
             .filter(|(name, _)| !name.starts_with(SPARE))
-            .map(|(name, f)| (name, f.recursion_misses.saturating_sub(taken(name))))
+            .map(|(name, f)| {
+                let missed = f.recursion_misses + count(name, &LEFT);
+                (name, missed.saturating_sub(count(name, &SPARED)))
+            })
             .collect()
     }
 

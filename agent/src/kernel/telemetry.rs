@@ -63,6 +63,12 @@ pub(super) const SPARED: [(&str, Counter); 2] = [
     ("sock_recv_length", Counter::SpareReceived),
 ];
 
+/// Events that were left to spares, likewise.
+pub(super) const LEFT: [(&str, Counter); 2] = [
+    ("sock_send_length", Counter::LeftSent),
+    ("sock_recv_length", Counter::LeftReceived),
+];
+
 /// Where the counters are read: the kernel, or what plays it.
 pub trait Source: Send + Sync + 'static {
     /// The sum of a counter over all CPUs.
@@ -281,7 +287,7 @@ impl<S: Source> Collector for KernelCollector<S> {
             encoder,
             (
                 "hark_events_skipped",
-                "Events that the kernel did not hand to a program that was running already, nor to its spare.",
+                "Events that a program was not handed, as it was running already, or could not take, and that no spare took.",
             ),
             "hook",
             self.0.recursion_misses(),
@@ -290,7 +296,7 @@ impl<S: Source> Collector for KernelCollector<S> {
             encoder,
             (
                 "hark_events_spared",
-                "Events that the kernel did not hand to a program that was running already, and that its spare took (Linux 7.0 and later).",
+                "Events that a program was not handed, as it was running already, or could not take, and that its spare took (Linux 7.0 and later).",
             ),
             "hook",
             SPARED.iter().map(read),

@@ -27,15 +27,21 @@ fn had() -> *mut u32 {
     }
 }
 
-/// The first program has the event.
+/// Whether the first program takes the event. It leaves it to the spare, and counts that, if it cannot
+/// note that it had it: the spare would take it again. There may be no memory for the note, and while
+/// another task of the CPU was preempted in the making of its own, the kernel makes none.
 #[inline(always)]
-pub(super) fn have() {
-    if SPARES.load() != 0 {
-        // SAFETY: the task's own, and nobody else's, if there is one.
-        if let Some(had) = unsafe { had().as_mut() } {
-            *had = 1;
-        }
+pub(super) fn have(counter: Counter) -> bool {
+    if SPARES.load() == 0 {
+        return true;
     }
+    // SAFETY: the task's own, and nobody else's, if there is one.
+    let Some(had) = (unsafe { had().as_mut() }) else {
+        bump(counter as u32, 1);
+        return false;
+    };
+    *had = 1;
+    true
 }
 
 /// Whether the spare takes the event, which it counts then.
