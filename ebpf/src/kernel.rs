@@ -72,6 +72,37 @@ pub unsafe fn add(value: *mut u64, n: u64) {
     }
 }
 
+/// Takes memory of a CPU, if no other program on it has it, one that was preempted for instance: `wanted`
+/// is how many want it. To be given back with [`release`].
+///
+/// # Safety
+///
+/// As for [`add`].
+#[inline(always)]
+pub unsafe fn claim(wanted: *mut u64) -> bool {
+    // SAFETY: by the caller. Whoever sees its own addition alone was first; two that see each other's
+    // both let go.
+    unsafe {
+        add(wanted, 1);
+        let first = wanted.read_volatile() == 1;
+        if !first {
+            release(wanted);
+        }
+        first
+    }
+}
+
+/// Gives back what [`claim`] took.
+///
+/// # Safety
+///
+/// As for [`add`].
+#[inline(always)]
+pub unsafe fn release(wanted: *mut u64) {
+    // SAFETY: by the caller.
+    unsafe { add(wanted, u64::MAX) }
+}
+
 /// A field of any kernel object; zero if it cannot be read.
 #[inline(always)]
 pub fn probe<T: Copy + Default>(base: u64, offset: u32) -> T {

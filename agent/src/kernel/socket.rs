@@ -245,15 +245,7 @@ impl SocketPrograms {
             .chain(others)
             .collect();
         let mut object = Object::load_at("socket", OBJECT, &places, types, &mut loader)?;
-        // Programs of uprobes may be preempted by each other, and from Linux 6.13 on those on one CPU share
-        // one stack (the JIT's private stack): where the kernel preempts itself, that has crashed it (7.3).
-        let harmless = !may_preempt();
-        if capture.tls && !harmless {
-            tracing::warn!(
-                "TLS is not read on Linux 7.0 and later: the kernel's stacks for it are not safe"
-            );
-        }
-        let probes = capture.tls && harmless && object.load_probes(&TLS_PROBES);
+        let probes = capture.tls && object.load_probes(&TLS_PROBES);
         if probes {
             // Without them Go's library is one that is not read.
             object.load_probes(&GO_PROBES);
@@ -404,5 +396,42 @@ impl SocketPrograms {
                 .map_err(|e| refused("socket", "writing a map", &e))?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
+    use super::{GO_PROBES, OBJECT, TLS_PROBES};
+
+    /// `BPF_JMP | BPF_CALL` of helper 12, `bpf_tail_call` (include/uapi/linux/bpf.h).
+    const TAIL_CALL: [u8; 8] = [0x85, 0, 0, 0, 12, 0, 0, 0];
+
+    /// A program of a probe without one is given a stack that other threads' runs of it share, from Linux
+    /// 6.13 on, and a kernel that preempts it there has crashed.
+    #[test]
+    fn programs_of_probes_stay_on_the_thread_s_stack() {
+        if OBJECT.is_empty() {
+            println!("SKIPPED: built without the kernel's programs");
+            return;
+        }
+        let file = object::File::parse(OBJECT).unwrap();
+        let section = file.section_by_name("uprobe").unwrap();
+        let code = section.data().unwrap();
+        let programs: Vec<_> = file
+            .symbols()
+            .filter(|symbol| symbol.section_index() == Some(section.index()) && symbol.size() != 0)
+            .collect();
+        assert_eq!(programs.len(), TLS_PROBES.len() + GO_PROBES.len());
+        for program in programs {
+            let start = program.address() as usize;
+            let code = &code[start..start + program.size() as usize];
+            assert!(
+                code.chunks(8).any(|instruction| instruction == TAIL_CALL),
+                "{}",
+                program.name().unwrap()
+            );
+        }
     }
 }

@@ -6,6 +6,7 @@ use core::hint::black_box;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_comm};
 use hark_common::socket::{ARGS_LIMIT, ENVIRON_LIMIT, ProcessKey, ProcessRecord};
+use hark_ebpf::kernel::{claim, release};
 
 /// Processes that were introduced by a [`ProcessRecord`].
 #[map]
@@ -16,6 +17,8 @@ static INTRODUCTION: PerCpuArray<Introduction> = PerCpuArray::with_max_entries(1
 /// A record that is being made: too large for the stack.
 #[repr(C)]
 struct Introduction {
+    /// How many want it: a probe of a TLS library may be preempted in here, and from Linux 7.0 on all.
+    wanted: u64,
     record: ProcessRecord,
     /// The command line, and right behind it the environment.
     /// Twice as long as they may be, because that is what the mask in [`copy`] bounds them to.
@@ -41,7 +44,7 @@ pub(super) fn who(to: &mut Task) {
 }
 
 /// Sends command line and environment of a process that was not seen before, unless there is no
-/// room, and wakes the agent, because the process may be gone in a moment.
+/// room or another program is at it, and wakes the agent, because the process may be gone in a moment.
 #[inline(always)]
 pub(super) fn introduce(task: &Task) -> bool {
     let key = task.process;
@@ -52,6 +55,25 @@ pub(super) fn introduce(task: &Task) -> bool {
     let Some(to) = INTRODUCTION.get_ptr_mut(0) else {
         return false;
     };
+    // SAFETY: an aligned field of a map value.
+    if !unsafe { claim(&raw mut (*to).wanted) } {
+        return false;
+    }
+    let sent = send(task, to);
+    // SAFETY: it was taken.
+    unsafe { release(&raw mut (*to).wanted) };
+    if sent {
+        bump(Counter::RecordsSubmitted as u32, 1);
+        let _ = PROCESSES.insert(&key, &1, 0);
+    } else {
+        bump(Counter::RecordsLost as u32, 1);
+    }
+    sent
+}
+
+/// Sends it by `to`, which was taken.
+#[inline(always)]
+fn send(task: &Task, to: *mut Introduction) -> bool {
     // SAFETY: this CPU's own slot, of the right size; helpers check what they read.
     unsafe {
         let current: u64 = bpf_get_current_task_btf() as u64;
@@ -80,14 +102,7 @@ pub(super) fn introduce(task: &Task) -> bool {
         record.args_len = args_len;
         record.environ_len = environ_len;
         let map = (&raw const RECORDS).cast_mut().cast::<c_void>();
-        let sent = bpf_ringbuf_output(map, to.cast(), size as u64, FORCE_WAKEUP) == 0;
-        if sent {
-            bump(Counter::RecordsSubmitted as u32, 1);
-            let _ = PROCESSES.insert(&key, &1, 0);
-        } else {
-            bump(Counter::RecordsLost as u32, 1);
-        }
-        sent
+        bpf_ringbuf_output(map, (&raw mut *record).cast(), size as u64, FORCE_WAKEUP) == 0
     }
 }
 

@@ -22,7 +22,7 @@ use super::*;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_probe_read_kernel};
 use aya_ebpf::macros::uprobe;
-use aya_ebpf::maps::HashMap;
+use aya_ebpf::maps::{HashMap, ProgramArray};
 use aya_ebpf::programs::ProbeContext;
 use hark_common::socket::RecordHeader;
 use hark_common::tls::{Function, HELLO_LIMIT, Library, TlsRecord};
@@ -30,13 +30,14 @@ use hark_ebpf::exchange::give_up;
 use hark_ebpf::http2 as http2_logic;
 use hark_ebpf::http2::follow;
 use hark_ebpf::http2::join::preface;
-use hark_ebpf::kernel::add;
+use hark_ebpf::kernel::{claim, release};
 use hark_ebpf::task_storage::TaskStorage;
 
 use call::missed;
 pub(super) use cipher::{on_ciphertext, recognised};
 use clear::on_clear;
-use session::{evidence, key, socket_behind};
+use go::GoCall;
+use session::{evidence, key, name, socket_behind};
 
 /// Connections with TLS that are followed at a time.
 const CONNECTIONS: u32 = 65536;
@@ -75,6 +76,17 @@ struct Call {
     received: u64,
     /// The session of the thread's last call, if no ciphertext was sent since.
     spoke: u64,
+    work: Work,
+}
+
+/// Working memory of the thread's programs, whose stacks have no room for it.
+#[repr(C)]
+struct Work {
+    key: SessionKey,
+    session: Session,
+    goroutine: SessionKey,
+    before: GoCall,
+    in_flight: GoCall,
 }
 
 #[repr(C)]
@@ -145,6 +157,12 @@ static TLS_BLANK: PerCpuArray<Blank> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static TLS_RECORD: PerCpuArray<Hello> = PerCpuArray::with_max_entries(slot::COUNT, 0);
 
+/// Never filled: see [`stay_on_the_stack`].
+#[map]
+static NO_PROGRAMS: ProgramArray = ProgramArray::with_max_entries(1, 0);
+#[unsafe(no_mangle)]
+static TAIL_CALL: Global<u8> = Global::new(0);
+
 #[repr(C)]
 struct Blank {
     connection: Connection,
@@ -197,21 +215,30 @@ pub(super) fn forget(cookie: u64) {
     let _ = TLS_FRAMES.remove(cookie);
 }
 
+/// Makes a program use the thread's own stack.
+///
+/// From Linux 6.13 on, a probe's program that needs 64 bytes of stack or more is given memory of the CPU
+/// for it (`check_max_stack_depth` in kernel/bpf/verifier.c). But nothing keeps it from being preempted
+/// by another thread that meets the same probe, and uses the same memory: where the kernel preempts
+/// itself, that has crashed a 7.3. A program that could call another one as its tail is left on the
+/// thread's stack: this one could, by the look of it, and never does.
+#[inline(always)]
+fn stay_on_the_stack(ctx: &ProbeContext) {
+    if TAIL_CALL.load() != 0 {
+        // SAFETY: there is no program in the array, so the call fails and comes back.
+        let _ = unsafe { NO_PROGRAMS.tail_call(ctx, 0) };
+    }
+}
+
 /// Takes one of the working memories of this CPU: its number, or none if all are in use.
 #[inline(always)]
 fn take() -> Option<u32> {
     let mut n = 0;
     while n < SLOTS_PER_CPU {
         if let Some(slot) = TLS_SLOTS.get_ptr_mut(n) {
-            // SAFETY: an aligned field of a map value. Whoever sees its own addition alone was
-            // first; two that see each other's both let go.
-            unsafe {
-                let wanted = &raw mut (*slot).wanted;
-                add(wanted, 1);
-                if wanted.read_volatile() == 1 {
-                    return Some(n);
-                }
-                add(wanted, u64::MAX);
+            // SAFETY: an aligned field of a map value.
+            if unsafe { claim(&raw mut (*slot).wanted) } {
+                return Some(n);
             }
         }
         n += 1;
@@ -220,9 +247,9 @@ fn take() -> Option<u32> {
 }
 
 #[inline(always)]
-fn release(n: u32) {
+fn give_back(n: u32) {
     if let Some(slot) = TLS_SLOTS.get_ptr_mut(n) {
         // SAFETY: as in `take`.
-        unsafe { add(&raw mut (*slot).wanted, u64::MAX) }
+        unsafe { release(&raw mut (*slot).wanted) }
     }
 }

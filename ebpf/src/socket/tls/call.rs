@@ -21,6 +21,7 @@ macro_rules! argument {
 /// At the entry of a function of a TLS library.
 #[uprobe]
 fn tls_enter(ctx: ProbeContext) -> u32 {
+    stay_on_the_stack(&ctx);
     // SAFETY: the context is the program's.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
     enter(cookie as u8, (cookie >> 8) as u8);
@@ -125,7 +126,8 @@ pub(super) fn missed(socket: u64, direction: u8) {
 
 /// At a return instruction of a function of a TLS library.
 #[uprobe]
-fn tls_return(_ctx: ProbeContext) -> u32 {
+fn tls_return(ctx: ProbeContext) -> u32 {
+    stay_on_the_stack(&ctx);
     // SAFETY: the current task is a BTF pointer.
     let call = unsafe { CALLS.existing(bpf_get_current_task_btf().cast_const().cast()) };
     if call.is_null() {
@@ -180,18 +182,17 @@ pub(super) fn handed_over(call: &mut Call) {
         bump(Counter::TlsUntied as u32, 1);
         return;
     }
-    let key = key(call.session);
+    let work = &mut call.work;
+    name(&mut work.key, call.session);
     // SAFETY: the value is not kept.
-    let known = unsafe { SESSIONS.get(key) }.map_or(0, |known| known.socket);
+    let known = unsafe { SESSIONS.get(&work.key) }.map_or(0, |known| known.socket);
     if known != call.socket {
-        let value = Session {
-            socket: call.socket,
-            descriptor: 0,
-            guess: 0,
-            agreed: 0,
-            refuted: 0,
-        };
-        let _ = SESSIONS.insert(key, value, 0);
+        work.session.socket = call.socket;
+        work.session.descriptor = 0;
+        work.session.guess = 0;
+        work.session.agreed = 0;
+        work.session.refuted = 0;
+        let _ = SESSIONS.insert(&work.key, &work.session, 0);
     }
     on_clear(call);
 }

@@ -33,7 +33,7 @@ pub(super) fn on_clear(call: &mut Call) {
             on_frames(connection, call, memory, &mut walk);
         }
     }
-    release(slot);
+    give_back(slot);
 }
 
 /// Whether the event, or what is left of it, is for HTTP/2.

@@ -30,7 +30,7 @@ const GOROUTINES: u32 = 65536;
 /// be another's, at any time, so it is copied, and the copy is good if the key is still there.
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct GoCall {
+pub(super) struct GoCall {
     /// The `*tls.Conn`.
     session: u64,
     /// Where the clear bytes are: an address, or how far below the upper end of the goroutine's
@@ -90,28 +90,27 @@ const fn direction_of(function: u32) -> u8 {
 /// other libraries, and an older kernel may refuse them alone.
 #[uprobe]
 fn tls_go_enter(ctx: ProbeContext) -> u32 {
+    stay_on_the_stack(&ctx);
     // SAFETY: the context is the program's.
-    enter(unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u8);
+    let function = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u8;
+    if let Some(call) = own_call() {
+        enter(call, function);
+    }
     0
 }
 
 /// At a return instruction of a function.
 #[uprobe]
 fn tls_go_return(ctx: ProbeContext) -> u32 {
+    stay_on_the_stack(&ctx);
     // SAFETY: the context is the program's.
     let function = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u8;
-    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
-    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
-    if call.is_null() {
-        bump(Counter::StorageFailed as u32, 1);
-        return 0;
-    }
-    // SAFETY: not null, and this thread's own.
-    let call = unsafe { &mut *call };
-    let moved = left(call, function);
-    if moved != 0 {
-        call.moved = moved;
-        go_handed_over(call);
+    if let Some(call) = own_call() {
+        let moved = left(call, function);
+        if moved != 0 {
+            call.moved = moved;
+            go_handed_over(call);
+        }
     }
     0
 }
@@ -127,16 +126,30 @@ extern "C" fn go_handed_over(call: *mut Call) -> u32 {
     0
 }
 
+/// This thread's.
+#[inline(always)]
+fn own_call() -> Option<&'static mut Call> {
+    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
+    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
+    if call.is_null() {
+        bump(Counter::StorageFailed as u32, 1);
+        return None;
+    }
+    // SAFETY: not null, and the kernel keeps it for the program's run.
+    Some(unsafe { &mut *call })
+}
+
 /// Behind the look whether the stack has to grow, which would begin the function again.
 #[inline(always)]
-fn enter(function: u8) {
+fn enter(call: &mut Call, function: u8) {
     let function = function as u32;
     let (session, goroutine) = (argument!(0), goroutine());
-    let key_of_call = key(goroutine);
+    let work = &mut call.work;
+    name(&mut work.goroutine, goroutine);
     // Zeroes for none, and no `Option`: what is not set the compiler may leave unset, and the verifier
     // refuses to read that.
     // SAFETY: copied at once; only this thread removes or replaces it.
-    let before = unsafe { GO_CALLS.get(key_of_call) }.map_or(
+    work.before = unsafe { GO_CALLS.get(&work.goroutine) }.map_or(
         GoCall {
             session: 0,
             buffer: 0,
@@ -145,60 +158,58 @@ fn enter(function: u8) {
         },
         |before| *before,
     );
-    let mut in_flight = GoCall {
-        session,
-        buffer: 0,
-        function,
-        flags: 0,
-    };
+    work.in_flight.session = session;
+    work.in_flight.buffer = 0;
+    work.in_flight.function = function;
+    work.in_flight.flags = 0;
     if function == Function::Handshake as u32 {
-        let _ = SESSIONS.remove(key(session));
-        if before.function != 0 && before.session == session {
+        name(&mut work.key, session);
+        let _ = SESSIONS.remove(&work.key);
+        if work.before.function != 0 && work.before.session == session {
             // Inside its first call that moves data, which goes on.
             return;
         }
-        let _ = GO_CALLS.insert(key_of_call, in_flight, 0);
+        let _ = GO_CALLS.insert(&work.goroutine, &work.in_flight, 0);
         return;
     }
-    if before.function != 0
-        && before.function != Function::Handshake as u32
-        && before.flags & LOOKED_AT == 0
+    if work.before.function != 0
+        && work.before.function != Function::Handshake as u32
+        && work.before.flags & LOOKED_AT == 0
     {
         // It may have moved data.
         bump(Counter::TlsUnreturned as u32, 1);
-        missed(socket_of(before.session), direction_of(before.function));
+        missed(
+            socket_of(&mut work.key, work.before.session),
+            direction_of(work.before.function),
+        );
     }
     let buffer = argument!(1);
-    in_flight.buffer = buffer;
+    work.in_flight.buffer = buffer;
     let [low, high] = stack(goroutine);
     if buffer >= low && buffer < high {
-        in_flight.buffer = high - buffer;
-        in_flight.flags = ON_STACK;
+        work.in_flight.buffer = high - buffer;
+        work.in_flight.flags = ON_STACK;
     }
     let socket = if function == Function::Write as u32 {
-        socket_of(session)
+        socket_of(&mut work.key, session)
     } else {
         0
     };
     if socket != 0 {
-        in_flight.flags |= LOOKED_AT;
+        work.in_flight.flags |= LOOKED_AT;
     }
-    let _ = GO_CALLS.insert(key_of_call, in_flight, 0);
+    let _ = GO_CALLS.insert(&work.goroutine, &work.in_flight, 0);
     if socket == 0 {
         return;
     }
     let moved = argument!(2);
-    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
-    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
-    if call.is_null() || moved > i32::MAX as u64 {
+    if moved > i32::MAX as u64 {
         missed(socket, TX);
         return;
     }
     if moved == 0 {
         return;
     }
-    // SAFETY: not null, and this thread's own.
-    let call = unsafe { &mut *call };
     call.session = session;
     call.socket = socket;
     call.direction = TX;
@@ -209,11 +220,12 @@ fn enter(function: u8) {
     go_handed_over(call);
 }
 
-/// The socket that a session is on; 0 if it is not known.
+/// The socket that a session is on; 0 if it is not known. `named` is set to the session's key.
 #[inline(always)]
-fn socket_of(session: u64) -> u64 {
+fn socket_of(named: &mut SessionKey, session: u64) -> u64 {
+    name(named, session);
     // SAFETY: the value is not kept.
-    unsafe { SESSIONS.get(key(session)) }.map_or(0, |known| known.socket)
+    unsafe { SESSIONS.get(&*named) }.map_or(0, |known| known.socket)
 }
 
 /// A goroutine's call has returned: how many clear bytes it moved, as `call` then says; 0 if they are
@@ -221,21 +233,23 @@ fn socket_of(session: u64) -> u64 {
 #[inline(always)]
 fn left(call: &mut Call, function: u8) -> u64 {
     let goroutine = goroutine();
-    let key_of_call = key(goroutine);
-    // SAFETY: copied at once.
-    let in_flight = unsafe { GO_CALLS.get(key_of_call) }.copied();
+    let work = &mut call.work;
+    name(&mut work.goroutine, goroutine);
     let handshake = function == Function::Handshake as u8;
-    let Some(in_flight) = in_flight else {
+    // SAFETY: copied at once.
+    let Some(in_flight) = (unsafe { GO_CALLS.get(&work.goroutine) }) else {
         if !handshake {
             bump(Counter::TlsUnentered as u32, 1);
         }
         return 0;
     };
+    work.in_flight = *in_flight;
+    let in_flight = &work.in_flight;
     if handshake && in_flight.function != Function::Handshake as u32 {
         // One inside a call that goes on.
         return 0;
     }
-    if GO_CALLS.remove(key_of_call).is_err() {
+    if GO_CALLS.remove(&work.goroutine).is_err() {
         bump(Counter::TlsUnentered as u32, 1);
         return 0;
     }
@@ -252,7 +266,7 @@ fn left(call: &mut Call, function: u8) -> u64 {
         return 0;
     }
     call.session = in_flight.session;
-    call.socket = socket_of(in_flight.session);
+    call.socket = socket_of(&mut work.key, in_flight.session);
     call.direction = direction_of(in_flight.function);
     call.library = Library::Go as u8;
     call.function = 0;
@@ -288,7 +302,8 @@ extern "C" fn go_session(cookie: u64) -> u64 {
     };
     // SAFETY: the value is not kept.
     let is_there = unsafe { GO_CALLS.get(key_of_call) }.is_some();
-    if !is_there || socket_of(call.session) == cookie {
+    let mut named = key_of_call;
+    if !is_there || socket_of(&mut named, call.session) == cookie {
         return 0;
     }
     call.session

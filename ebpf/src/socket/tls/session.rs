@@ -11,15 +11,25 @@ use super::*;
 /// The current process's session of that name.
 #[inline(always)]
 pub(super) fn key(session: u64) -> SessionKey {
+    let mut key = SessionKey {
+        start_boottime_ns: 0,
+        pid: 0,
+        session: 0,
+    };
+    name(&mut key, session);
+    key
+}
+
+/// Sets a key to the current process's session of that name.
+#[inline(always)]
+pub(super) fn name(key: &mut SessionKey, session: u64) {
     // SAFETY: helpers without preconditions; the task is a BTF pointer, as is its leader.
     unsafe {
         let task: *const c_void = bpf_get_current_task_btf().cast_const().cast();
         let leader: *const c_void = field(task, offset!(task_group_leader));
-        SessionKey {
-            start_boottime_ns: field(leader, offset!(task_start_boottime)),
-            pid: bpf_get_current_pid_tgid() >> 32,
-            session,
-        }
+        key.start_boottime_ns = field(leader, offset!(task_start_boottime));
+        key.pid = bpf_get_current_pid_tgid() >> 32;
+        key.session = session;
     }
 }
 
