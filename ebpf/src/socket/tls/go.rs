@@ -109,18 +109,18 @@ fn tls_go_return(ctx: ProbeContext) -> u32 {
         let moved = left(call, function);
         if moved != 0 {
             call.moved = moved;
-            go_handed_over(call);
+            go_handed_over();
         }
     }
     0
 }
 
-/// [`handed_over`] as a global function, so that the verifier looks at it once.
+/// [`handed_over`] as a global function, so that the verifier looks at it once. It finds the thread's call
+/// itself: up to Linux 6.1 what a global function is given cannot hold a map's key.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn go_handed_over(call: *mut Call) -> u32 {
-    // SAFETY: the verifier lets a caller give null or a whole value of the type.
-    if let Some(call) = unsafe { call.as_mut() } {
+extern "C" fn go_handed_over() -> u32 {
+    if let Some(call) = own_call() {
         handed_over(call);
     }
     0
@@ -217,7 +217,7 @@ fn enter(call: &mut Call, function: u8) {
     call.function = 0;
     call.buffer = buffer;
     call.moved = moved;
-    go_handed_over(call);
+    go_handed_over();
 }
 
 /// The socket that a session is on; 0 if it is not known. `named` is set to the session's key.
