@@ -45,6 +45,9 @@ const LINGER_NS: u64 = 100_000_000;
 /// How long an exchange that has ended waits for one that has not, ns.
 const PATIENCE_NS: u64 = 30_000_000_000;
 
+/// Room for so many exchanges is kept when none are held.
+const KEPT: usize = 2048;
+
 /// The place of a span in its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ids {
@@ -328,6 +331,20 @@ impl Fragments {
     pub fn tick(&mut self, now_ns: u64, out: &mut impl FnMut(Fragment)) {
         self.now_ns = self.now_ns.max(now_ns);
         self.advance(out);
+        self.give_back();
+    }
+
+    /// Gives memory back that a burst has needed, when an eighth of it would do.
+    fn give_back(&mut self) {
+        let enough = self.nodes.len().max(KEPT);
+        if self.nodes.capacity() / 8 < enough {
+            return;
+        }
+        self.nodes.shrink_to(2 * enough);
+        self.places.shrink_to(2 * enough);
+        for queue in [&mut self.settling, &mut self.roots, &mut self.parked] {
+            queue.shrink_to(2 * enough);
+        }
     }
 
     /// Decides all that has ended.

@@ -189,6 +189,30 @@ fn a_whole_tree_in_the_order_of_a_busy_host() {
     assert!(run.fragments.is_empty());
 }
 
+#[test]
+fn the_memory_of_a_burst_is_given_back() {
+    let mut run = Run::new(100_000);
+    let burst: Vec<_> = (1..=20_000)
+        .map(|socket| sent(socket, (10, 11), (100, 900)))
+        .collect();
+    for exchange in &burst {
+        run.begun(exchange);
+    }
+    assert!(run.fragments.nodes.capacity() >= burst.len());
+    for exchange in &burst {
+        run.ended(exchange);
+    }
+    run.wait(SETTLE_NS);
+    run.wait(LINGER_NS);
+    assert_eq!((run.out.len(), run.fragments.len()), (burst.len(), 0));
+    let fragments = &run.fragments;
+    let room = fragments.nodes.capacity();
+    assert!((KEPT..8 * KEPT).contains(&room), "{room}");
+    for queue in [&fragments.settling, &fragments.roots] {
+        assert!(queue.capacity() < 8 * KEPT, "{}", queue.capacity());
+    }
+}
+
 /// One request open in the process, and one sent meanwhile that it did not cause, for all that is
 /// known.
 #[test]

@@ -106,6 +106,11 @@ impl Places {
         self.sent.get(place).copied()
     }
 
+    /// Keeps room for `room` requests, or as many as there are.
+    pub fn shrink_to(&mut self, room: usize) {
+        self.sent.shrink_to(room);
+    }
+
     /// It will not be asked for again.
     pub fn forget(&mut self, place: &Place, key: Key) {
         if self.sent.get(place) == Some(&key) {
