@@ -23,13 +23,14 @@ mod settle;
 pub use counters::{Counters, Early};
 pub(crate) use decide::alone;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use hark_common::socket::Task;
 
 use crate::connection::Opening;
 use crate::exchange::{Exchange, Role, TraceContext};
+use crate::hash::HashMap;
 use crate::identity::Service;
 use crate::links::connection::{self, Place, Places};
 use crate::links::headers::Headers;
@@ -112,7 +113,7 @@ pub struct Fragment {
 /// All fragments that are not decided.
 #[derive(Debug)]
 pub struct Fragments {
-    nodes: HashMap<Key, Node, foldhash::fast::RandomState>,
+    nodes: HashMap<Key, Node>,
     /// What has ended, and when it may be settled.
     settling: VecDeque<(Key, u64)>,
     /// Roots, and when they may be decided.

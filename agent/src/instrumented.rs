@@ -14,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::exchange::{Exchange, Method, Role};
+use crate::hash::RandomState;
 use crate::identity::Service;
 
 /// The end of the path of an export over HTTP (OTLP specification, "OTLP/HTTP Request").
@@ -33,7 +34,7 @@ type Label = [(&'static str, String); 1];
 /// The processes that were seen to export or to receive spans.
 #[derive(Debug)]
 pub(crate) struct Instrumented {
-    processes: LruCache<ProcessKey, Traffic, foldhash::fast::RandomState>,
+    processes: LruCache<ProcessKey, Traffic, RandomState>,
     max: usize,
     last_export: Family<Label, Gauge<f64, AtomicU64>>,
     names: std::collections::HashSet<Arc<str>>,
@@ -49,7 +50,7 @@ struct Traffic {
 impl Instrumented {
     pub(crate) fn new(max: usize) -> Self {
         Self {
-            processes: LruCache::unbounded_with_hasher(foldhash::fast::RandomState::default()),
+            processes: LruCache::unbounded_with_hasher(RandomState::default()),
             max: max.max(1),
             last_export: Family::default(),
             names: std::collections::HashSet::new(),

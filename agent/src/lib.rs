@@ -13,6 +13,7 @@ pub mod context;
 pub mod doctor;
 pub mod exchange;
 pub mod fragment;
+mod hash;
 pub mod http1;
 pub mod http2;
 pub mod identity;

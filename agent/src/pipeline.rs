@@ -305,7 +305,9 @@ impl Outputs {
                 protocol,
                 opening,
             } => {
-                self.traces.begun(role, task, &opening);
+                if self.makes_spans() {
+                    self.traces.begun(role, task, &opening);
+                }
                 let service = self.identities().resolve(task);
                 self.red.begun(&service, role, method, scheme);
                 if protocol == Protocol::Http2 {
@@ -321,7 +323,9 @@ impl Outputs {
                 key,
                 reason: _,
             } => {
-                self.traces.dropped(role, task, key);
+                if self.makes_spans() {
+                    self.traces.dropped(role, task, key);
+                }
                 let service = self.identities().resolve(task);
                 self.red.ended(&service, role, method, scheme);
                 if protocol == Protocol::Http2 {
@@ -362,8 +366,15 @@ impl Outputs {
         if let Some(observer) = &mut self.observer {
             observer(&exchange, &service, route.as_deref(), &self.clock);
         }
-        let end_unix_ns = self.clock.wall_ns(exchange.end_ns);
-        self.traces.ended(exchange, service, route, end_unix_ns);
+        if self.makes_spans() {
+            let end_unix_ns = self.clock.wall_ns(exchange.end_ns);
+            self.traces.ended(exchange, service, route, end_unix_ns);
+        }
+    }
+
+    /// Whether anybody takes spans: a third of the pipeline's time goes into them.
+    const fn makes_spans(&self) -> bool {
+        self.exporter.is_some() || self.request_log.is_some()
     }
 
     fn tick(&mut self, now_ns: u64) {

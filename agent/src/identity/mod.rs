@@ -26,13 +26,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hark_common::socket::{ProcessKey, ProcessRecord, Task};
-use indexmap::IndexMap;
 use prometheus_client::registry::Registry;
 
 pub use live::Departed;
 use live::Live;
 use lookup::Lookup;
 use metrics::Metrics;
+
+use crate::hash::IndexMap;
 
 /// How a service got its name, from the surest to the weakest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -132,7 +133,7 @@ impl Identities {
         let max = max.max(1);
         Self {
             lookup: Lookup::new(proc_root),
-            processes: IndexMap::new(),
+            processes: IndexMap::default(),
             max,
             hand: 0,
             cursor: 0,

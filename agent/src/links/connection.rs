@@ -9,12 +9,12 @@
 //! Between network namespaces addresses are compared as they are: behind a translation they do not
 //! match, and there is no link.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 
 use super::Key;
 use crate::connection::Opening;
 use crate::exchange::{Endpoint, Exchange, Protocol, Role, Trail};
+use crate::hash::HashMap;
 
 /// Names a request on a connection, the same at both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,7 +89,7 @@ pub fn place(role: Role, opening: &Opening) -> Option<Place> {
 /// Requests that were sent, by their place.
 #[derive(Debug, Default)]
 pub struct Places {
-    sent: HashMap<Place, Key, foldhash::fast::RandomState>,
+    sent: HashMap<Place, Key>,
 }
 
 impl Places {

@@ -14,6 +14,7 @@ use lru::LruCache;
 
 use super::{Candidate, Key};
 use crate::exchange::TraceContext;
+use crate::hash::RandomState;
 
 /// Contexts that are remembered.
 const LIMIT: usize = 65_536;
@@ -23,13 +24,13 @@ type Carried = (ProcessKey, [u8; 16], [u8; 8]);
 /// The contexts of requests that processes received.
 #[derive(Debug)]
 pub struct Headers {
-    received: LruCache<Carried, Candidate, foldhash::fast::RandomState>,
+    received: LruCache<Carried, Candidate, RandomState>,
 }
 
 impl Default for Headers {
     fn default() -> Self {
         Self {
-            received: LruCache::unbounded_with_hasher(foldhash::fast::RandomState::default()),
+            received: LruCache::unbounded_with_hasher(RandomState::default()),
         }
     }
 }

@@ -13,12 +13,11 @@
 //! What a thread does for a request of another thread, in a pool, has no link. That a process has
 //! one request open proves nothing: a thread in the background may be polling something.
 
-use std::collections::HashMap;
-
 use hark_common::socket::ProcessKey;
 use lru::LruCache;
 
 use super::{Candidate, Key};
+use crate::hash::{HashMap, RandomState};
 
 /// Threads that are remembered.
 const LIMIT: usize = 65_536;
@@ -29,10 +28,10 @@ pub type Id = (ProcessKey, u32);
 /// Threads that receive requests, and processes with requests open.
 #[derive(Debug)]
 pub struct Threads {
-    threads: LruCache<Id, Thread, foldhash::fast::RandomState>,
+    threads: LruCache<Id, Thread, RandomState>,
     /// The one that received without waiting last: mostly the same again.
     last: Option<Id>,
-    open: HashMap<ProcessKey, u32, foldhash::fast::RandomState>,
+    open: HashMap<ProcessKey, u32>,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -45,7 +44,7 @@ struct Thread {
 impl Default for Threads {
     fn default() -> Self {
         Self {
-            threads: LruCache::unbounded_with_hasher(foldhash::fast::RandomState::default()),
+            threads: LruCache::unbounded_with_hasher(RandomState::default()),
             last: None,
             open: HashMap::default(),
         }

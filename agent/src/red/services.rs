@@ -5,9 +5,9 @@
 //! allocation from being used for another. The same [`Weak`] tells when nobody else remembers the
 //! process any more.
 
-use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use crate::hash::HashMap;
 use crate::identity::Service;
 
 /// Longest service name or namespace, in bytes: they stand in every line of the service's series.

@@ -4,8 +4,7 @@ mod active;
 mod names;
 mod snapshot;
 
-use std::collections::hash_map::RandomState;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -22,6 +21,7 @@ use super::services::{ServiceId, Services};
 use super::target::{OTHER_METHOD, Target};
 use crate::config::Metrics;
 use crate::exchange::{Exchange, Role};
+use crate::hash::{HashMap, RandomState};
 use crate::identity::Service;
 use crate::otlp::Span;
 use hashbrown::HashTable;
@@ -100,12 +100,12 @@ impl Store {
             expire_after: config.expire_after,
             max_series: config.max_series,
             now,
-            hasher: RandomState::new(),
+            hasher: RandomState::default(),
             services: Services::default(),
             index: HashTable::new(),
             series: Vec::new(),
             free: Vec::new(),
-            active: HashMap::new(),
+            active: HashMap::default(),
             held: 0,
             names: Names::default(),
             server_overflow: Overflow::default(),

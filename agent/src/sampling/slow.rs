@@ -7,6 +7,7 @@ use std::time::Duration;
 use lru::LruCache;
 
 use crate::exchange::{Exchange, Role};
+use crate::hash::RandomState;
 
 /// Routes whose durations are remembered; the one unused longest makes room.
 const ROUTES: usize = 4096;
@@ -54,7 +55,7 @@ pub(super) struct Slow {
     /// The share of exchanges of a route that are not slow; `None` for no such judgement.
     quantile: Option<f64>,
     routes: LruCache<u64, Durations>,
-    hasher: foldhash::fast::RandomState,
+    hasher: RandomState,
 }
 
 /// The recent durations of one route.
@@ -76,7 +77,7 @@ impl Slow {
             fixed,
             quantile: (quantile > 0.0).then_some(quantile),
             routes: LruCache::new(NonZeroUsize::new(ROUTES).unwrap_or(NonZeroUsize::MIN)),
-            hasher: foldhash::fast::RandomState::default(),
+            hasher: RandomState::default(),
         }
     }
 

@@ -1,7 +1,5 @@
 //! The streams of a connection: from header blocks and DATA to exchanges.
 
-use std::collections::HashMap;
-
 use hark_common::http2::{Http2Direction, Http2Record};
 use hark_common::socket::Task;
 
@@ -9,6 +7,7 @@ use super::Shared;
 use super::early::{Early, Step};
 use crate::connection::{self, DropReason, Event};
 use crate::exchange::{Endpoint, ErrorType, Role, Trail};
+use crate::hash::HashMap;
 use crate::http2::checkpoint::Taken;
 use crate::http2::counters::TableLoss;
 use crate::http2::fields::Fields;
@@ -67,7 +66,7 @@ impl Streams {
             decoders: [Decoder::new(), Decoder::new()],
             damaged: [false; 2],
             allowed: [0; 2],
-            under_way: HashMap::new(),
+            under_way: HashMap::default(),
             early: Early::default(),
             last: 0,
             watched_from: None,
