@@ -60,7 +60,7 @@ impl Instrumented {
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
             "hark_service_instrumented",
-            "1 for each service that was seen to export OpenTelemetry spans of its own, whose spans are left out",
+            "1 for each service of which a process was seen to export OpenTelemetry spans of its own: while it does, its spans are left out",
             self.last_export.clone(),
         );
     }

@@ -152,7 +152,7 @@ impl Sampler {
             slow: Slow::new(
                 config.slow_after.clone(),
                 // Nobody asks what is slow where everything is kept.
-                if budget.keeps_all() {
+                if budget.keeps_all() && config.parent != ParentDecision::Honour {
                     0.0
                 } else {
                     config.slow_quantile
@@ -240,8 +240,14 @@ impl Sampler {
             }
             self.by_decision[decision as usize].inc();
             let tracestate = if decision == Decision::Parent {
-                // What the sender said of its probability holds for this span, too.
-                fragment.tracestate.clone().unwrap_or_default()
+                // What the sender said of its probability holds for this span, too, unless it
+                // contradicts itself.
+                match (state, state.and_then(threshold::of)) {
+                    (Some(state), Some(own)) if !own.keeps(randomness) => {
+                        threshold::write(Some(state), None).into()
+                    }
+                    _ => fragment.tracestate.clone().unwrap_or_default(),
+                }
             } else {
                 self.tracestate(state, threshold)
             };

@@ -37,6 +37,14 @@ impl Fragments {
                 named => named,
             };
         }
+        // A process that asks itself has received the very request, with its context, maybe before the
+        // write has returned: the other end of an exchange is what it causes.
+        if let Candidate::One(named) = node.candidate
+            && node.place.is_some()
+            && (self.nodes.get(&named)).is_some_and(|named| named.place == node.place)
+        {
+            node.candidate = Candidate::None;
+        }
         if let Candidate::One(parent) = node.candidate
             && let Some(parent) = self.nodes.get_mut(&parent)
             && parent.named_by.len() < NAMED_LIMIT

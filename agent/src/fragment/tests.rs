@@ -189,6 +189,23 @@ fn a_whole_tree_in_the_order_of_a_busy_host() {
     assert!(run.fragments.is_empty());
 }
 
+/// A process sends itself a request, whose read returns before its write.
+#[test]
+fn who_asks_itself_is_not_its_own_cause() {
+    let mut asked = sent(1, (10, 11), (200, 600));
+    asked.request.context = context(1, 2);
+    let mut below = other_end(&asked, 2, (10, 12), (190, 590));
+    below.request.context = asked.request.context;
+    let mut run = Run::new(100);
+    run.begun(&below);
+    run.begun(&asked);
+    run.ended(&asked);
+    run.ended(&below);
+    assert_eq!(run.shapes(), [[(1, None), (2, Some(1))]]);
+    assert_eq!(run.links(Outcome::Connection), 1);
+    assert_eq!(run.links(Outcome::Conflict), 0);
+}
+
 #[test]
 fn the_memory_of_a_burst_is_given_back() {
     let mut run = Run::new(100_000);

@@ -66,7 +66,9 @@ impl Budget {
             return self.threshold;
         }
         let second = now_ns / SECOND_NS;
-        if second != self.second {
+        // Fragments are decided in another order than that of their ends: what comes late belongs to
+        // the present second.
+        if second > self.second {
             self.turn(second);
         }
         self.subject += u64::from(subject);

@@ -157,8 +157,23 @@ fn what_the_sender_decided() {
         (decided.decision, decided.tracestate.to_string())
     };
     let (honour, ignore) = (ParentDecision::Honour, ParentDecision::Ignore);
-    let sent = "a=1,ot=th:8".to_owned();
+    // The trace's randomness is too small for what the sender says: it cannot have kept it by that.
+    let sent = "a=1".to_owned();
     assert_eq!(decide(honour, 1, false, &PLAIN), (Decision::Parent, sent));
+    let mut sampler = Sampler::new(&Sampling {
+        parent: honour,
+        ..config(1e-9)
+    });
+    let mut consistent = fragment(1, &PLAIN);
+    consistent.context = Some(TraceContext {
+        trace_id: [1; 16],
+        parent_id: [2; 8],
+        flags: 1,
+        deferred: false,
+    });
+    let state = "a=1,ot=th:8;rv:80000000000000";
+    consistent.tracestate = Some(Arc::from(state));
+    assert_eq!(&*sampler.decide(&consistent, 0)[0].tracestate, state);
     assert_eq!(
         decide(honour, 2, false, &PLAIN).0,
         Decision::ParentSampledOut

@@ -119,6 +119,12 @@ pub fn randomness(trace_id: &[u8; 16], tracestate: Option<&str>) -> u64 {
     })
 }
 
+/// The threshold that a `tracestate` has.
+#[must_use]
+pub fn of(tracestate: &str) -> Option<Threshold> {
+    sub_key(entry(tracestate)?, "th").and_then(Threshold::parse)
+}
+
 /// A `tracestate` with this threshold in place of the one that it has, or with none; the entry that
 /// is OpenTelemetry's goes to the front, everything else stays. Empty if there is nothing to say.
 #[must_use]
