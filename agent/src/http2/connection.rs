@@ -65,7 +65,8 @@ impl Connection {
     pub(super) fn weight(&self) -> usize {
         let readers: usize = self.readers.iter().map(Reader::weight).sum();
         let tables: usize = self.streams.decoders.iter().map(Decoder::size).sum();
-        size_of::<Self>() + readers + tables + self.streams.under_way.len() * size_of::<Stream>()
+        let streams = self.streams.under_way.len() * size_of::<Stream>();
+        size_of::<Self>() + readers + tables + streams + self.streams.early.weight()
     }
 
     /// Takes a record in.

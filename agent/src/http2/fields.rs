@@ -21,6 +21,9 @@ enum Slot {
     At(Range<usize>),
 }
 
+/// Bytes of headers that are kept of one block. References of one byte may stand for thousands.
+const TEXT_LIMIT: usize = 32 << 10;
+
 /// How long a call may take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timeout {
@@ -77,6 +80,13 @@ impl Fields {
         };
     }
 
+    /// Memory that it takes, about, in bytes.
+    pub(super) const fn weight(&self) -> usize {
+        size_of::<Self>()
+            + self.text.capacity()
+            + self.headers.capacity() * size_of::<(&str, Range<usize>)>()
+    }
+
     /// The rest of the block cannot be read.
     pub(super) const fn set_incomplete(&mut self) {
         self.incomplete = true;
@@ -124,6 +134,7 @@ impl Fields {
     fn header(&mut self, name: &'static str, value: Option<&[u8]>) {
         if let Some(value) = value
             && self.headers.len() < HEADER_LIMIT
+            && self.text.len() + value.len() <= TEXT_LIMIT
         {
             let place = keep(&mut self.text, value);
             self.headers.push((name, place));
@@ -194,13 +205,16 @@ impl Fields {
 
     /// Whether the message is gRPC; `None` if no header tells that can be read.
     pub(super) fn is_grpc(&self) -> Option<bool> {
+        // The others are of gRPC-Web as well, so they tell only what this one does not.
+        if let Some(content_type) = self.get(&self.content_type) {
+            return Some(rpc::is_grpc(content_type));
+        }
         if self.grpc || self.grpc_status != Slot::Absent || self.grpc_timeout != Slot::Absent {
             return Some(true);
         }
         match &self.content_type {
-            Slot::Absent if self.incomplete => None,
-            Slot::Absent => Some(false),
-            slot => self.get(slot).map(rpc::is_grpc),
+            Slot::Absent if !self.incomplete => Some(false),
+            _ => None,
         }
     }
 

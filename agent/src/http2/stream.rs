@@ -206,8 +206,8 @@ impl Stream {
         if self.grpc.is_none() && self.has_shape_of_call(end) {
             self.grpc = Some(true);
         }
-        self.count_unknown(end, counters);
-        let (request, response) = (self.request_body.messages(), self.response_body.messages());
+        let [request, response] = self.messages(role, end);
+        self.count_unknown(end, request.is_none() || response.is_none(), counters);
         let (sent, received) = match role {
             Role::Server => (response, request),
             Role::Client => (request, response),
@@ -244,7 +244,23 @@ impl Stream {
         self.responded_ns.is_some()
     }
 
-    fn count_unknown(&self, end: End, counters: &Counters) {
+    /// Messages in both bodies. The kernel side tells the last of a body when it ends, by its own
+    /// sender: what was on its way when the other one gave up is not known.
+    fn messages(&self, role: Role, end: End) -> [Option<u64>; 2] {
+        let by_client = match end.error {
+            Some(ErrorType::StreamReset(_)) => Some(role == Role::Server),
+            Some(ErrorType::StreamAborted(_)) => Some(role == Role::Client),
+            _ => None,
+        };
+        let request_told = self.request_ended || by_client == Some(true);
+        let response_told = end.error.is_none() || by_client == Some(false);
+        [
+            self.request_body.messages().filter(|_| request_told),
+            self.response_body.messages().filter(|_| response_told),
+        ]
+    }
+
+    fn count_unknown(&self, end: End, messages_unknown: bool, counters: &Counters) {
         if self.request.method == Method::Unknown {
             counters.unknown(UnknownField::Method);
         }
@@ -260,8 +276,7 @@ impl Stream {
         if self.grpc == Some(true) && self.grpc_status == GrpcStatus::Unknown {
             counters.unknown(UnknownField::GrpcStatus);
         }
-        let messages = [&self.request_body, &self.response_body].map(Body::messages);
-        if self.grpc == Some(true) && messages.contains(&None) {
+        if self.grpc == Some(true) && messages_unknown {
             counters.unknown(UnknownField::Messages);
         }
     }

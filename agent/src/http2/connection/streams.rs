@@ -43,7 +43,7 @@ pub(super) struct Streams {
     /// Largest header table that the other direction has allowed to this one, in bytes.
     pub(super) allowed: [u32; 2],
     pub(super) under_way: HashMap<u32, Stream>,
-    early: Early,
+    pub(super) early: Early,
     /// Greatest identifier of a request.
     last: u32,
     /// From this identifier on every request was heard.

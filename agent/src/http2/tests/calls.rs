@@ -214,10 +214,13 @@ fn grpc_web_is_http() {
             (":method", "POST"),
             (":path", "/shop.Orders/Get"),
             ("content-type", "application/grpc-web+proto"),
+            ("grpc-timeout", "1S"),
+            ("grpc-accept-encoding", "gzip"),
         ],
     );
     wire.response(1, END_STREAM, &[(":status", "200")]);
-    assert_eq!(wire.only().rpc, None);
+    let exchange = wire.only();
+    assert_eq!((exchange.rpc, exchange.error), (None, None));
 }
 
 /// As [`answered`], with what the kernel side says of the messages in both bodies.
