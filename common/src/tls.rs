@@ -53,7 +53,10 @@ pub enum Library {
     Go = 3,
 }
 
-/// The cookie of a probe.
+/// Files with probes in them at a time.
+pub const FILE_LIMIT: u32 = 4096;
+
+/// The cookie of a probe, without the file that it is in.
 #[must_use]
 pub const fn cookie(function: Function, library: Library) -> u64 {
     function as u64 | (library as u64) << 8
@@ -63,6 +66,18 @@ pub const fn cookie(function: Function, library: Library) -> u64 {
 #[must_use]
 pub const fn library_of(cookie: u64) -> u8 {
     (cookie >> 8) as u8
+}
+
+/// A cookie, with the number of the file that the probe is in, below [`FILE_LIMIT`].
+#[must_use]
+pub const fn in_file(cookie: u64, file: u32) -> u64 {
+    cookie | (file as u64) << 16
+}
+
+/// That number.
+#[must_use]
+pub const fn file_of(cookie: u64) -> u32 {
+    (cookie >> 16) as u32
 }
 
 /// A connection with TLS: its first bytes were seen, or, once, data that a library handed over in

@@ -1,6 +1,7 @@
 //! Inside TLS: exact counts at both ends, and every exchange on its own socket.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use hark_tests::server::Server;
 use hark_tests::server::nginx::Nginx;
 use hark_tests::skip::Skip;
 use hark_tests::truth::{lines, peers};
+use hark_tests::turn::Turn;
 use hark_tests::{names, need, tools, wait};
 use rustix::process::Signal;
 
@@ -198,27 +200,31 @@ fn a_confined_process_lives_on() {
     server.process.line("ALIVE").expect("it was not killed");
 }
 
+/// A copy of the machine's libssl, which the agent does not know before it finds a process with it.
+fn own_libssl(folder: &Path) -> Result<PathBuf, Skip> {
+    let original = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+    ]
+    .iter()
+    .map(|folder| Path::new(folder).join("libssl.so.3"))
+    .find(|path| path.is_file())
+    .ok_or_else(|| Skip("no libssl.so.3".into()))?;
+    let own = folder.join("libssl.so.3");
+    std::fs::copy(&original, &own).expect("our own folder");
+    Ok(own)
+}
+
 /// A library of a process's own, which is gone from the disk by the time that it is found; and one
 /// that is loaded late.
 #[test]
 fn libraries_that_are_gone_or_come_late() {
     need!(agent::root());
     let certificate = need!(Certificate::make());
-    let original = need!(
-        [
-            "/usr/lib/x86_64-linux-gnu",
-            "/usr/lib/aarch64-linux-gnu",
-            "/usr/lib64"
-        ]
-        .iter()
-        .map(|folder| std::path::Path::new(folder).join("libssl.so.3"))
-        .find(|path| path.is_file())
-        .ok_or_else(|| Skip("no libssl.so.3".into()))
-    );
     for (words, late) in [(&["serve", "threads"][..], false), (&["late"], true)] {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let own = folder.path().join("libssl.so.3");
-        std::fs::copy(&original, &own).expect("our own folder");
+        let own = need!(own_libssl(folder.path()));
         let mut command = need!(python());
         command
             .args(words)
@@ -289,6 +295,53 @@ fn killed_under_load() {
     let service = names::unique("tls-after");
     need!(curl(&server, &service, "/ok"));
     agent.expect_sent(&service, &counts(&[("GET", "200", 1)]));
+}
+
+/// The probes of a library are attached one by one, under a load that is there already. Were requests
+/// followed before answers, each would get a later one's, and the last of a connection would have none.
+#[test]
+fn nothing_is_shifted() {
+    need!(agent::root());
+    let certificate = need!(Certificate::make());
+    let h2load = need!(tools::find("h2load"));
+    let nginx = Nginx {
+        workers: 2,
+        tls: Some((certificate.certificate.clone(), certificate.key.clone())),
+        ..Nginx::default()
+    };
+    let server = need!(nginx.start("tls-joined"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    need!(own_libssl(folder.path()));
+    let (service, sent) = (names::unique("tls-joined-client"), 150_000);
+    let turn = Turn::take();
+    let mut command = Command::new(&h2load);
+    command
+        .args(["-n", &sent.to_string(), "-c", "8", "--h1"])
+        .arg(format!("https://{}/ok", server.tcp()))
+        .env("LD_LIBRARY_PATH", folder.path())
+        .env("OTEL_SERVICE_NAME", &service);
+    let mut load = Process::start(command);
+    std::thread::sleep(Duration::from_millis(300));
+    let agent = Agent::start_in_turn(turn, &[READ]);
+    assert!(load.wait(LIMIT).success());
+    let said = load.stdout();
+    assert!(said.contains(&format!("{sent} 2xx")), "{said}");
+    agent.barrier();
+    let page = agent.page();
+    for (family, service) in [(agent::CLIENT, &service), (agent::SERVER, &server.service)] {
+        let outcomes = page.outcomes(family, &[("service_name", service)]);
+        let seen: u64 = outcomes.values().sum();
+        assert_eq!(
+            outcomes.into_keys().collect::<Vec<_>>(),
+            [("GET".to_owned(), "200".to_owned(), String::new())],
+            "{family}"
+        );
+        assert!(seen < sent, "{family}: it began before the load");
+    }
+    // All CPUs are busy: the ring may be full for a while, but nothing else costs an exchange.
+    for (reason, count) in page.by("hark_exchanges_lost_total", "reason", &[]) {
+        assert!(count == 0 || reason == "ring_full", "{count} by {reason}");
+    }
 }
 
 /// Switched off, nothing is attached to a library, and what is encrypted is counted as not read.

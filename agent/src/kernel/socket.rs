@@ -11,7 +11,7 @@ use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::UProbeLink;
 use hark_common::counter::Counter;
 use hark_common::socket::{SocketAddress, slot};
-use hark_common::tls::{Library, library_of};
+use hark_common::tls::{Library, in_file, library_of};
 
 use super::Hook;
 use super::btf::Btf;
@@ -190,6 +190,7 @@ pub struct SocketPrograms {
     hooks: Vec<Hook>,
     probes: bool,
     armed: Mutex<Array<MapData, u32>>,
+    files: Mutex<Array<MapData, u32>>,
     counters: PerCpuArray<MapData, u64>,
     own: HashMap<MapData, SocketAddress, u8>,
     http2: MapData,
@@ -254,6 +255,7 @@ impl SocketPrograms {
         Ok((
             Self {
                 armed: Mutex::new(object.map("ARMED")?),
+                files: Mutex::new(object.map("TLS_FILES")?),
                 counters: object.map("COUNTERS")?,
                 own: object.map("OWN_ENDPOINTS")?,
                 http2: object.storage("HTTP2")?,
@@ -290,12 +292,13 @@ impl SocketPrograms {
         self.probes
     }
 
-    /// Attaches a probe to a TLS library. It is detached when the link is dropped.
+    /// Attaches a probe to a TLS library, in the file of this number. It is detached when the link is
+    /// dropped.
     ///
     /// # Errors
     ///
     /// The kernel refuses, or the file is gone.
-    pub fn probe(&self, point: &Point, file: &Path) -> Result<UProbeLink, ObjectError> {
+    pub fn probe(&self, point: &Point, path: &Path, file: u32) -> Result<UProbeLink, ObjectError> {
         let [entry, exit] = if library_of(point.cookie) == Library::Go as u8 {
             &GO_PROBES
         } else {
@@ -305,8 +308,24 @@ impl SocketPrograms {
             Place::Entry => entry,
             Place::Return => exit,
         };
-        self.object()
-            .attach_probe(probe.program, file, point.offset, point.cookie)
+        self.object().attach_probe(
+            probe.program,
+            path,
+            point.offset,
+            in_file(point.cookie, file),
+        )
+    }
+
+    /// Says whether all probes of a file are attached: before, calls that move data are passed over.
+    ///
+    /// # Errors
+    ///
+    /// The kernel refuses the write.
+    pub fn is_whole(&self, file: u32, whole: bool) -> Result<(), ObjectError> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        files
+            .set(file, u32::from(whole), 0)
+            .map_err(|e| refused("socket", "writing a map", &e))
     }
 
     fn object(&self) -> MutexGuard<'_, Object> {

@@ -29,7 +29,15 @@ impl std::fmt::Debug for Probes {
 impl Attach for Probes {
     type Link = UProbeLink;
 
-    fn attach(&mut self, point: &Point, file: &Path) -> Result<UProbeLink, String> {
-        self.0.probe(point, file).map_err(|error| error.to_string())
+    fn attach(&mut self, point: &Point, path: &Path, file: u32) -> Result<UProbeLink, String> {
+        self.0
+            .probe(point, path, file)
+            .map_err(|error| error.to_string())
+    }
+
+    fn is_whole(&mut self, file: u32, whole: bool) -> Result<(), String> {
+        self.0
+            .is_whole(file, whole)
+            .map_err(|error| error.to_string())
     }
 }

@@ -22,10 +22,10 @@ use super::*;
 use aya_ebpf::EbpfContext as _;
 use aya_ebpf::helpers::generated::{bpf_get_attach_cookie, bpf_probe_read_kernel};
 use aya_ebpf::macros::uprobe;
-use aya_ebpf::maps::{HashMap, ProgramArray};
+use aya_ebpf::maps::{Array, HashMap, ProgramArray};
 use aya_ebpf::programs::ProbeContext;
 use hark_common::socket::RecordHeader;
-use hark_common::tls::{Function, HELLO_LIMIT, Library, TlsRecord};
+use hark_common::tls::{FILE_LIMIT, Function, HELLO_LIMIT, Library, TlsRecord, file_of};
 use hark_ebpf::exchange::give_up;
 use hark_ebpf::http2 as http2_logic;
 use hark_ebpf::http2::follow;
@@ -157,6 +157,11 @@ static TLS_BLANK: PerCpuArray<Blank> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 static TLS_RECORD: PerCpuArray<Hello> = PerCpuArray::with_max_entries(slot::COUNT, 0);
 
+/// By the file's number: not 0 once all its probes are attached. They are attached one by one, and calls
+/// that move data are passed over before: a request that is heard while answers are not would be given a
+/// later one's.
+#[map]
+static TLS_FILES: Array<u32> = Array::with_max_entries(FILE_LIMIT, 0);
 /// Never filled: see [`stay_on_the_stack`].
 #[map]
 static NO_PROGRAMS: ProgramArray = ProgramArray::with_max_entries(1, 0);
@@ -228,6 +233,14 @@ fn stay_on_the_stack(ctx: &ProbeContext) {
         // SAFETY: there is no program in the array, so the call fails and comes back.
         let _ = unsafe { NO_PROGRAMS.tail_call(ctx, 0) };
     }
+}
+
+/// Whether the file of the probe with this cookie has all its probes.
+#[inline(always)]
+fn is_whole(cookie: u64) -> bool {
+    TLS_FILES
+        .get(file_of(cookie))
+        .is_some_and(|whole| *whole != 0)
 }
 
 /// Takes one of the working memories of this CPU: its number, or none if all are in use.

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::os::fd::AsRawFd as _;
 use std::path::{Path, PathBuf};
 
+use hark_common::tls::FILE_LIMIT;
+
 use super::id;
 use crate::tls::points::{self, Point, Points, Unfit};
 
-/// Files that are remembered. What is beyond is not looked into until others are gone.
-const FILE_LIMIT: usize = 4096;
 /// Probes on one file.
 const POINT_LIMIT: usize = 256;
 /// Sweeps without a user after which a file is let go.
@@ -27,12 +27,19 @@ pub trait Attach: Send + 'static {
     /// A probe that is attached until this is dropped.
     type Link: Send;
 
-    /// Attaches a probe to a file.
+    /// Attaches a probe to a file, which has this number, below [`FILE_LIMIT`].
     ///
     /// # Errors
     ///
     /// Why that cannot be, in words.
-    fn attach(&mut self, point: &Point, file: &Path) -> Result<Self::Link, String>;
+    fn attach(&mut self, point: &Point, path: &Path, file: u32) -> Result<Self::Link, String>;
+
+    /// Says whether all probes of a file are attached: what moves data is followed only then.
+    ///
+    /// # Errors
+    ///
+    /// Why that cannot be said, in words.
+    fn is_whole(&mut self, file: u32, whole: bool) -> Result<(), String>;
 }
 
 /// What a file is to a process.
@@ -50,13 +57,16 @@ pub enum Outcome {
 pub(super) struct Files<A: Attach> {
     attach: A,
     files: HashMap<FileId, Entry<A::Link>>,
+    /// Numbers that no file has.
+    numbers: Vec<u32>,
 }
 
 struct Entry<L> {
     outcome: Outcome,
     /// Entries first, so that these are let go first.
-    #[expect(dead_code, reason = "only held")]
     links: Vec<L>,
+    /// Which it is of those with probes.
+    number: Option<u32>,
     /// Sweeps since somebody had it mapped.
     unused: u8,
     /// It stays, whoever has it mapped.
@@ -68,6 +78,7 @@ impl<A: Attach> Files<A> {
         Self {
             attach,
             files: HashMap::new(),
+            numbers: (0..FILE_LIMIT).rev().collect(),
         }
     }
 
@@ -90,7 +101,8 @@ impl<A: Attach> Files<A> {
             entry.unused = 0;
             return entry.outcome;
         }
-        if self.files.len() >= FILE_LIMIT {
+        // What is beyond is not looked into until others are gone.
+        if self.files.len() >= FILE_LIMIT as usize {
             return Outcome::Nothing;
         }
         let Ok(file) = File::open(path) else {
@@ -101,20 +113,41 @@ impl<A: Attach> Files<A> {
             return Outcome::Nothing;
         };
         let by_file = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
-        let (outcome, links) = match points::points(file) {
-            Ok(points) => self.attach_all(&points, path, &by_file),
+        let mut links = Vec::new();
+        let mut number = None;
+        let outcome = match points::points(file) {
+            Ok(points) => {
+                let library = points::name(points.library);
+                number = self.numbers.pop();
+                let attached = number
+                    .ok_or_else(|| "too many have probes".to_owned())
+                    .and_then(|number| self.attach_all(&points, &by_file, number, &mut links));
+                match attached {
+                    Ok(()) => {
+                        tracing::debug!(path = %path.display(), library, probes = links.len(), "a TLS library is read");
+                        Outcome::Attached(library)
+                    }
+                    Err(why) => {
+                        tracing::warn!(path = %path.display(), why, "a TLS library cannot be read");
+                        links.clear();
+                        self.numbers.extend(number.take());
+                        Outcome::Known(library)
+                    }
+                }
+            }
             Err(Unfit::Go(why)) => {
                 tracing::debug!(path = %path.display(), %why, "a Go program is not read");
-                (Outcome::Known("go"), Vec::new())
+                Outcome::Known("go")
             }
             Err(why) => {
                 tracing::debug!(path = %path.display(), %why, "no TLS functions");
-                (Outcome::Nothing, Vec::new())
+                Outcome::Nothing
             }
         };
         let entry = Entry {
             outcome,
             links,
+            number,
             unused: 0,
             stands,
         };
@@ -127,34 +160,36 @@ impl<A: Attach> Files<A> {
         &mut self,
         points: &Points,
         path: &Path,
-        by_file: &Path,
-    ) -> (Outcome, Vec<A::Link>) {
-        let library = points::name(points.library);
+        number: u32,
+        links: &mut Vec<A::Link>,
+    ) -> Result<(), String> {
         if points.points.len() > POINT_LIMIT {
-            let why = "it has too many return instructions";
-            tracing::warn!(path = %path.display(), why, "a TLS library cannot be read");
-            return (Outcome::Known(library), Vec::new());
+            return Err("it has too many return instructions".to_owned());
         }
-        let mut links = Vec::with_capacity(points.points.len());
         for point in &points.points {
-            match self.attach.attach(point, by_file) {
-                Ok(link) => links.push(link),
-                Err(why) => {
-                    tracing::warn!(path = %path.display(), why, "a TLS library cannot be read");
-                    return (Outcome::Known(library), Vec::new());
-                }
-            }
+            links.push(self.attach.attach(point, path, number)?);
         }
         links.reverse();
-        tracing::debug!(path = %path.display(), library, probes = links.len(), "a TLS library is read");
-        (Outcome::Attached(library), links)
+        self.attach.is_whole(number, true)
     }
 
     /// All processes have been looked at: lets go what nobody has mapped any more.
     pub(super) fn sweep(&mut self) {
-        self.files.retain(|_, entry| {
+        let Self {
+            attach,
+            files,
+            numbers,
+        } = self;
+        files.retain(|_, entry| {
             let keep = entry.stands || entry.unused < UNUSED_LIMIT;
             entry.unused = entry.unused.saturating_add(1);
+            if !keep && let Some(number) = entry.number {
+                if let Err(error) = attach.is_whole(number, false) {
+                    tracing::warn!(error, "the probes of a file are let go one by one");
+                }
+                entry.links.clear();
+                numbers.push(number);
+            }
             keep
         });
     }

@@ -1,7 +1,11 @@
+use std::collections::HashSet;
 use std::os::unix::fs::symlink;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
+
+use hark_common::tls::FILE_LIMIT;
+
 use crate::tls::points::Point;
 
 /// Counts what is attached.
@@ -10,6 +14,7 @@ struct Count {
     attached: Arc<AtomicUsize>,
     ever: Arc<AtomicUsize>,
     refuses: bool,
+    whole: Arc<Mutex<HashSet<u32>>>,
 }
 
 struct Link(Arc<AtomicUsize>);
@@ -23,13 +28,24 @@ impl Drop for Link {
 impl Attach for Count {
     type Link = Link;
 
-    fn attach(&mut self, _: &Point, _: &Path) -> Result<Link, String> {
+    fn attach(&mut self, _: &Point, _: &Path, file: u32) -> Result<Link, String> {
+        assert!(file < FILE_LIMIT);
         if self.refuses && self.attached.load(Ordering::SeqCst) > 0 {
             return Err("not here".into());
         }
         self.attached.fetch_add(1, Ordering::SeqCst);
         self.ever.fetch_add(1, Ordering::SeqCst);
         Ok(Link(Arc::clone(&self.attached)))
+    }
+
+    fn is_whole(&mut self, file: u32, whole: bool) -> Result<(), String> {
+        let mut files = self.whole.lock().unwrap();
+        assert!(if whole {
+            files.insert(file)
+        } else {
+            files.remove(&file)
+        });
+        Ok(())
     }
 }
 
@@ -91,6 +107,7 @@ fn a_file_is_probed_once_and_let_go_when_nobody_has_it() {
     all(&mut looker);
     let probes = count.attached.load(Ordering::SeqCst);
     assert!(probes >= 4, "entries and returns of two functions");
+    assert_eq!(count.whole.lock().unwrap().len(), 1);
     assert_eq!(lock(&looker.known).get(&7), Some(&"openssl"));
     // Another process, another sweep: nothing new.
     proc.add(9, &library);
@@ -106,6 +123,7 @@ fn a_file_is_probed_once_and_let_go_when_nobody_has_it() {
     all(&mut looker);
     assert_eq!(count.attached.load(Ordering::SeqCst), 0);
     assert_eq!(looker.files.len(), 0);
+    assert!(count.whole.lock().unwrap().is_empty());
     assert_eq!(lock(&looker.known).get(&7), Some(&"openssl"), "still known");
 }
 
@@ -124,6 +142,7 @@ fn half_of_the_probes_are_none() {
     all(&mut looker);
     assert_eq!(count.ever.load(Ordering::SeqCst), 1);
     assert_eq!(count.attached.load(Ordering::SeqCst), 0);
+    assert!(count.whole.lock().unwrap().is_empty());
 }
 
 #[test]

@@ -24,12 +24,13 @@ fn tls_enter(ctx: ProbeContext) -> u32 {
     stay_on_the_stack(&ctx);
     // SAFETY: the context is the program's.
     let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
-    enter(cookie as u8, (cookie >> 8) as u8);
+    enter(cookie);
     0
 }
 
 #[inline(always)]
-fn enter(function: u8, library: u8) {
+fn enter(cookie: u64) {
+    let (function, library) = (cookie as u8, (cookie >> 8) as u8);
     let session = argument!(0);
     let key = key(session);
     if function == Function::Free as u8 {
@@ -69,7 +70,7 @@ fn enter(function: u8, library: u8) {
     call.received = 0;
     call.many = 0;
     call.spoke = session;
-    if function == Function::Handshake as u8 {
+    if function == Function::Handshake as u8 || !is_whole(cookie) {
         return;
     }
     if call.function != 0 && (call.session != session || call.buffer != second) {

@@ -92,7 +92,11 @@ const fn direction_of(function: u32) -> u8 {
 fn tls_go_enter(ctx: ProbeContext) -> u32 {
     stay_on_the_stack(&ctx);
     // SAFETY: the context is the program's.
-    let function = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) } as u8;
+    let cookie = unsafe { bpf_get_attach_cookie(ctx.as_ptr()) };
+    let function = cookie as u8;
+    if function != Function::Handshake as u8 && !is_whole(cookie) {
+        return 0;
+    }
     if let Some(call) = own_call() {
         enter(call, function);
     }
