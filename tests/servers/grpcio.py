@@ -89,7 +89,7 @@ async def one(channel, number):
     """One call; its number says of what kind. Gives method, status, messages sent and received."""
     status = STATUSES[number % len(STATUSES)]
     how = TRAILERS_ONLY if number % 3 == 0 else TRAILERS
-    metadata = (("x-number", f"{number}-" + "x" * (number * 7 % METADATA)),)
+    metadata = (("x-number", f"{number}-" + "x" * (number * 997 % METADATA)),)
     # What the server sends, by its orders.
     answers = lambda messages: 0 if status and how == TRAILERS_ONLY else messages
     kind = number % 11

@@ -172,7 +172,7 @@ func one(conn *grpc.ClientConn, n int) outcome {
 		}
 		return messages
 	}
-	value := fmt.Sprintf("%d-%s", n, strings.Repeat("x", n*7%number("METADATA", 300)))
+	value := fmt.Sprintf("%d-%s", n, strings.Repeat("x", n*997%number("METADATA", 300)))
 	ctx := metadata.AppendToOutgoingContext(context.Background(), "x-number", value)
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
