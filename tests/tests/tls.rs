@@ -39,6 +39,16 @@ fn serve(words: &[&str], certificate: &Certificate) -> Result<Server, Skip> {
     Server::announced("tls-server", command)
 }
 
+/// nginx with two workers.
+fn nginx(name: &str, certificate: &Certificate) -> Result<Server, Skip> {
+    Nginx {
+        workers: 2,
+        tls: Some((certificate.certificate.clone(), certificate.key.clone())),
+        ..Nginx::default()
+    }
+    .start(name)
+}
+
 /// What a Python client asked for, and from which port, by path; and its service name.
 fn get(
     way: &str,
@@ -120,12 +130,7 @@ fn nginx_and_h2load() {
     let certificate = need!(Certificate::make());
     let h2load = need!(tools::find("h2load"));
     let agent = Agent::start(&[READ]);
-    let nginx = Nginx {
-        workers: 2,
-        tls: Some((certificate.certificate.clone(), certificate.key.clone())),
-        ..Nginx::default()
-    };
-    let server = need!(nginx.start("tls-nginx"));
+    let server = need!(nginx("tls-nginx", &certificate));
     let mut served = 0;
     for (manner, version) in [(&["--h1"][..], "1.1"), (&["-m", "10"], "2")] {
         let service = names::unique("tls-h2load");
@@ -274,12 +279,7 @@ fn killed_under_load() {
     need!(agent::root());
     let certificate = need!(Certificate::make());
     let h2load = need!(tools::find("h2load"));
-    let nginx = Nginx {
-        workers: 2,
-        tls: Some((certificate.certificate.clone(), certificate.key.clone())),
-        ..Nginx::default()
-    };
-    let server = need!(nginx.start("tls-kill"));
+    let server = need!(nginx("tls-kill", &certificate));
     let agent = Agent::start(&[READ]);
     let mut command = Command::new(&h2load);
     command
@@ -304,12 +304,7 @@ fn nothing_is_shifted() {
     need!(agent::root());
     let certificate = need!(Certificate::make());
     let h2load = need!(tools::find("h2load"));
-    let nginx = Nginx {
-        workers: 2,
-        tls: Some((certificate.certificate.clone(), certificate.key.clone())),
-        ..Nginx::default()
-    };
-    let server = need!(nginx.start("tls-joined"));
+    let server = need!(nginx("tls-joined", &certificate));
     let folder = tempfile::tempdir().expect("a temporary folder");
     need!(own_libssl(folder.path()));
     let (service, sent) = (names::unique("tls-joined-client"), 150_000);

@@ -39,6 +39,17 @@ pub(super) struct End {
     pub(super) error: Option<ErrorType>,
 }
 
+impl End {
+    /// The code that the stream was reset with, and whether its client did that; `role` is this end's.
+    fn reset(self, role: Role) -> Option<(ErrorCode, bool)> {
+        match self.error? {
+            ErrorType::StreamReset(code) => Some((code, role == Role::Server)),
+            ErrorType::StreamAborted(code) => Some((code, role == Role::Client)),
+            _ => None,
+        }
+    }
+}
+
 /// A request, and what has come of its response.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -247,11 +258,7 @@ impl Stream {
     /// Messages in both bodies. The kernel side tells the last of a body when it ends, by its own
     /// sender: what was on its way when the other one gave up is not known.
     fn messages(&self, role: Role, end: End) -> [Option<u64>; 2] {
-        let by_client = match end.error {
-            Some(ErrorType::StreamReset(_)) => Some(role == Role::Server),
-            Some(ErrorType::StreamAborted(_)) => Some(role == Role::Client),
-            _ => None,
-        };
+        let by_client = end.reset(role).map(|(_, by_client)| by_client);
         let request_told = self.request_ended || by_client == Some(true);
         let response_told = end.error.is_none() || by_client == Some(false);
         [
@@ -286,9 +293,10 @@ impl Stream {
         if let GrpcStatus::Code(code) = self.grpc_status {
             return Some(code);
         }
+        if let Some((code, by_client)) = end.reset(role) {
+            return self.reset(code, by_client, end);
+        }
         match end.error {
-            Some(ErrorType::StreamReset(code)) => self.reset(code, role == Role::Server, end),
-            Some(ErrorType::StreamAborted(code)) => self.reset(code, role == Role::Client, end),
             Some(ErrorType::StreamUnprocessed) => Some(Code::Unavailable),
             Some(_) => Some(Code::from_connection_loss(role)),
             None if self.grpc_status == GrpcStatus::Unknown => None,

@@ -274,10 +274,7 @@ impl SocketPrograms {
     ///
     /// The kernel refuses the write.
     pub fn arm(&self) -> Result<(), ObjectError> {
-        let mut armed = self.armed.lock().unwrap_or_else(PoisonError::into_inner);
-        armed
-            .set(0, 1, 0)
-            .map_err(|e| refused("socket", "writing a map", &e))
+        write(&self.armed, 0, 1)
     }
 
     /// What is attached.
@@ -321,11 +318,8 @@ impl SocketPrograms {
     /// # Errors
     ///
     /// The kernel refuses the write.
-    pub fn is_whole(&self, file: u32, whole: bool) -> Result<(), ObjectError> {
-        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
-        files
-            .set(file, u32::from(whole), 0)
-            .map_err(|e| refused("socket", "writing a map", &e))
+    pub fn set_whole(&self, file: u32, whole: bool) -> Result<(), ObjectError> {
+        write(&self.files, file, u32::from(whole))
     }
 
     fn object(&self) -> MutexGuard<'_, Object> {
@@ -416,6 +410,12 @@ impl SocketPrograms {
         }
         Ok(())
     }
+}
+
+fn write(map: &Mutex<Array<MapData, u32>>, index: u32, value: u32) -> Result<(), ObjectError> {
+    let mut map = map.lock().unwrap_or_else(PoisonError::into_inner);
+    map.set(index, value, 0)
+        .map_err(|e| refused("socket", "writing a map", &e))
 }
 
 #[cfg(test)]

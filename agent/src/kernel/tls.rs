@@ -35,9 +35,9 @@ impl Attach for Probes {
             .map_err(|error| error.to_string())
     }
 
-    fn is_whole(&mut self, file: u32, whole: bool) -> Result<(), String> {
+    fn set_whole(&mut self, file: u32, whole: bool) -> Result<(), String> {
         self.0
-            .is_whole(file, whole)
+            .set_whole(file, whole)
             .map_err(|error| error.to_string())
     }
 }

@@ -140,7 +140,7 @@ fn what_led_to_an_error_is_kept_and_stands_for_nothing() {
 
 #[test]
 fn what_the_sender_decided() {
-    let decide = |parent, flags: u8, deferred, marks: &[Option<Notable>]| {
+    let decide_with = |state: &str, parent, flags: u8, deferred, marks: &[Option<Notable>]| {
         let mut sampler = Sampler::new(&Sampling {
             parent,
             ..config(1e-9)
@@ -152,28 +152,20 @@ fn what_the_sender_decided() {
             flags,
             deferred,
         });
-        fragment.tracestate = Some(Arc::from("a=1,ot=th:8"));
+        fragment.tracestate = Some(Arc::from(state));
         let decided = sampler.decide(&fragment, 0).remove(0);
         (decided.decision, decided.tracestate.to_string())
+    };
+    let decide = |parent, flags, deferred, marks: &[Option<Notable>]| {
+        decide_with("a=1,ot=th:8", parent, flags, deferred, marks)
     };
     let (honour, ignore) = (ParentDecision::Honour, ParentDecision::Ignore);
     // The trace's randomness is too small for what the sender says: it cannot have kept it by that.
     let sent = "a=1".to_owned();
     assert_eq!(decide(honour, 1, false, &PLAIN), (Decision::Parent, sent));
-    let mut sampler = Sampler::new(&Sampling {
-        parent: honour,
-        ..config(1e-9)
-    });
-    let mut consistent = fragment(1, &PLAIN);
-    consistent.context = Some(TraceContext {
-        trace_id: [1; 16],
-        parent_id: [2; 8],
-        flags: 1,
-        deferred: false,
-    });
     let state = "a=1,ot=th:8;rv:80000000000000";
-    consistent.tracestate = Some(Arc::from(state));
-    assert_eq!(&*sampler.decide(&consistent, 0)[0].tracestate, state);
+    let sent = (Decision::Parent, state.to_owned());
+    assert_eq!(decide_with(state, honour, 1, false, &PLAIN), sent);
     assert_eq!(
         decide(honour, 2, false, &PLAIN).0,
         Decision::ParentSampledOut

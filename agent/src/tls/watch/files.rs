@@ -39,7 +39,7 @@ pub trait Attach: Send + 'static {
     /// # Errors
     ///
     /// Why that cannot be said, in words.
-    fn is_whole(&mut self, file: u32, whole: bool) -> Result<(), String>;
+    fn set_whole(&mut self, file: u32, whole: bool) -> Result<(), String>;
 }
 
 /// What a file is to a process.
@@ -170,7 +170,7 @@ impl<A: Attach> Files<A> {
             links.push(self.attach.attach(point, path, number)?);
         }
         links.reverse();
-        self.attach.is_whole(number, true)
+        self.attach.set_whole(number, true)
     }
 
     /// All processes have been looked at: lets go what nobody has mapped any more.
@@ -184,7 +184,7 @@ impl<A: Attach> Files<A> {
             let keep = entry.stands || entry.unused < UNUSED_LIMIT;
             entry.unused = entry.unused.saturating_add(1);
             if !keep && let Some(number) = entry.number {
-                if let Err(error) = attach.is_whole(number, false) {
+                if let Err(error) = attach.set_whole(number, false) {
                     tracing::warn!(error, "the probes of a file are let go one by one");
                 }
                 entry.links.clear();

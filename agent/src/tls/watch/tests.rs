@@ -38,7 +38,7 @@ impl Attach for Count {
         Ok(Link(Arc::clone(&self.attached)))
     }
 
-    fn is_whole(&mut self, file: u32, whole: bool) -> Result<(), String> {
+    fn set_whole(&mut self, file: u32, whole: bool) -> Result<(), String> {
         let mut files = self.whole.lock().unwrap();
         assert!(if whole {
             files.insert(file)

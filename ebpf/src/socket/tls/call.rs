@@ -56,14 +56,9 @@ fn enter(cookie: u64) {
         let _ = SESSIONS.insert(key, value, 0);
         return;
     }
-    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
-    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
-    if call.is_null() {
-        bump(Counter::StorageFailed as u32, 1);
+    let Some(call) = own_call() else {
         return;
-    }
-    // SAFETY: not null, and this thread's own.
-    let call = unsafe { &mut *call };
+    };
     if call.received != 0 && call.many == 0 {
         evidence(session, call.received);
     }
@@ -109,6 +104,19 @@ fn enter(cookie: u64) {
         TX
     };
     call.function = function;
+}
+
+/// This thread's; none, which is counted, if there is no memory for it.
+#[inline(always)]
+pub(super) fn own_call() -> Option<&'static mut Call> {
+    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
+    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
+    if call.is_null() {
+        bump(Counter::StorageFailed as u32, 1);
+        return None;
+    }
+    // SAFETY: not null, and the kernel keeps it for the program's run.
+    Some(unsafe { &mut *call })
 }
 
 /// Clear bytes of a connection were not looked at.

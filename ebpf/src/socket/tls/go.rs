@@ -19,7 +19,7 @@
 
 use super::*;
 
-use call::{handed_over, registers, returned};
+use call::{handed_over, own_call, registers, returned};
 use cipher::is_from_here;
 
 /// Goroutines that are in a call at a time: one that waits for a connection's next bytes is. Those
@@ -128,19 +128,6 @@ extern "C" fn go_handed_over() -> u32 {
         handed_over(call);
     }
     0
-}
-
-/// This thread's.
-#[inline(always)]
-fn own_call() -> Option<&'static mut Call> {
-    // SAFETY: the current task is a BTF pointer, and zero is a value of the storage's type.
-    let call = unsafe { CALLS.of(bpf_get_current_task_btf().cast_const().cast()) };
-    if call.is_null() {
-        bump(Counter::StorageFailed as u32, 1);
-        return None;
-    }
-    // SAFETY: not null, and the kernel keeps it for the program's run.
-    Some(unsafe { &mut *call })
 }
 
 /// Behind the look whether the stack has to grow, which would begin the function again.
