@@ -6,7 +6,8 @@ messages received. With a path as fifth argument it makes one call on each conne
 does not count, prints `READY`, and waits for that file.
 
 TABLE in the environment is the size of the header tables that each end allows, METADATA the most bytes of
-metadata with a call, LATE the number from which on no call waits for its deadline.
+metadata with a call, LATE the number from which on no call waits for its deadline, UNTIL a file: once it
+is there, no call begins any more.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ TRAILERS, TRAILERS_ONLY, NEVER = range(3)
 STATUSES = [0, 0, 0, 5, 13, 0, 16, 14]
 CODES = {code.value[0]: code for code in grpc.StatusCode}
 METADATA = int(os.environ.get("METADATA", "300"))
+UNTIL = os.environ.get("UNTIL")
 # The numbers of calls whose deadline passes; see `one`.
 LATE = range(8, int(os.environ.get("LATE", "50")), 33)
 
@@ -149,6 +151,8 @@ async def call(address, connections, calls, concurrency, gate):
 
     async def worker(channel, numbers):
         for number in numbers:
+            if UNTIL and os.path.exists(UNTIL):
+                return
             method, code, sent, received = await one(channel, number)
             count = counts[method, code.name]
             count[0] += 1

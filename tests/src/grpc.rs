@@ -151,6 +151,8 @@ pub struct Load<'a> {
     /// It makes a first call on each connection, which it does not count, and then waits for this
     /// file.
     pub gate: Option<&'a Path>,
+    /// Once this file is there, it begins no call any more.
+    pub until: Option<&'a Path>,
     /// Environment variables.
     pub environment: &'a [(&'a str, &'a str)],
 }
@@ -164,6 +166,7 @@ impl Load<'_> {
             calls,
             concurrency,
             gate: None,
+            until: None,
             environment: &[],
         }
     }
@@ -196,6 +199,7 @@ impl Client {
             .args([load.connections, load.calls, load.concurrency].map(|n| n.to_string()))
             .args(load.gate)
             .env("OTEL_SERVICE_NAME", &service)
+            .envs(load.until.map(|until| ("UNTIL", until)))
             .envs(load.environment.iter().copied());
         let mut process = Process::start(command);
         if load.gate.is_some() {

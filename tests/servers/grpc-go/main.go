@@ -7,7 +7,8 @@
 // does not count, prints `READY`, and waits for that file. `upgrade` prints `LISTENING <address>`.
 //
 // TABLE in the environment is the size of the header table that the server allows, METADATA the most bytes of
-// metadata with a call, LATE the number from which on no call waits for its deadline.
+// metadata with a call, LATE the number from which on no call waits for its deadline, UNTIL a file: once it is
+// there, no call begins any more.
 package main
 
 import (
@@ -249,6 +250,11 @@ func call(address string, connections, calls, concurrency int, gate string) erro
 		method, code string
 	}
 	counts := map[key]*[3]int{}
+	until := os.Getenv("UNTIL")
+	over := func() bool {
+		_, err := os.Stat(until)
+		return until != "" && err == nil
+	}
 	var lock sync.Mutex
 	var workers sync.WaitGroup
 	for _, conn := range conns {
@@ -259,7 +265,7 @@ func call(address string, connections, calls, concurrency int, gate string) erro
 				defer workers.Done()
 				for {
 					n := int(next.Add(1)) - 1
-					if n >= calls {
+					if n >= calls || over() {
 						return
 					}
 					result := one(conn, n)

@@ -48,16 +48,18 @@ pub(crate) async fn run(plan: &Plan) -> Result<()> {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }
+    let until: Option<Arc<PathBuf>> = std::env::var_os("UNTIL").map(|path| Arc::new(path.into()));
     let mut tasks = Vec::new();
     for channel in channels {
         let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
         for _ in 0..plan.concurrency {
             let (channel, next, calls) = (channel.clone(), Arc::clone(&next), plan.calls);
+            let until = until.clone();
             tasks.push(tokio::spawn(async move {
                 let mut counts = Counts::new();
                 loop {
                     let number = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-                    if number >= calls {
+                    if number >= calls || until.as_ref().is_some_and(|until| until.exists()) {
                         return Ok::<_, anyhow::Error>(counts);
                     }
                     let one = one(channel.clone(), number).await?;
