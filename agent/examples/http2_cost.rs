@@ -1,5 +1,5 @@
 //! What a gRPC call costs in user space, from the bytes of its records to its place in the
-//! histograms; and what a header block costs, beside another decoder.
+//! histograms; and what a header block costs, beside other decoders.
 //!
 //!     cargo run --release -p hark --example http2_cost -- [CALLS [ROUNDS]]
 //!
@@ -9,6 +9,7 @@
 //! whose fields are all in the table, and of one whose fields are all literals in Huffman code.
 //! It fails if not every call has reached the histograms.
 
+use std::collections::BTreeMap;
 use std::error::Error;
 
 use hark::clock::Clock;
@@ -93,33 +94,77 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// ns per block of this decoder and of the other one, after a first block.
+/// Reads a block, and gives the number of its fields.
+type Read<'a> = Box<dyn FnMut(&[u8]) -> Result<usize, String> + 'a>;
+
+/// A fresh decoder of each crate there is, of which none is told to be unmaintained.
+fn decoders() -> [(&'static str, Read<'static>); 4] {
+    let (mut ours, mut scratch) = (Decoder::new(), Scratch::default());
+    let mut loona = loona_hpack::Decoder::new();
+    let mut fluke = fluke_hpack::Decoder::new();
+    let mut httlib = httlib_hpack::Decoder::default();
+    [
+        (
+            "hark",
+            Box::new(move |block| {
+                let mut fields = 0;
+                let decoded = ours.decode(block, &mut scratch, &mut |_| fields += 1);
+                decoded.map(|()| fields).map_err(|error| error.to_string())
+            }),
+        ),
+        (
+            "loona_hpack",
+            Box::new(move |block| {
+                let decoded = loona.decode(block);
+                decoded
+                    .map(|fields| fields.len())
+                    .map_err(|error| format!("{error:?}"))
+            }),
+        ),
+        (
+            "fluke_hpack",
+            Box::new(move |block| {
+                let decoded = fluke.decode(block);
+                decoded
+                    .map(|fields| fields.len())
+                    .map_err(|error| format!("{error:?}"))
+            }),
+        ),
+        (
+            "httlib_hpack",
+            Box::new(move |block| {
+                let (mut block, mut fields) = (block.to_vec(), Vec::new());
+                let decoded = httlib.decode(&mut block, &mut fields);
+                decoded
+                    .map(|_| fields.len())
+                    .map_err(|error| format!("{error:?}"))
+            }),
+        ),
+    ]
+}
+
+/// ns per block of each decoder, after a first block.
 fn block(first: &[u8], block: &[u8], rounds: u32) -> Result<serde_json::Value, Box<dyn Error>> {
     const BLOCKS: u32 = 20_000;
-    let (mut ours, mut theirs) = (Vec::new(), Vec::new());
+    let mut figures: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for _ in 0..rounds {
-        let (mut decoder, mut scratch) = (Decoder::new(), Scratch::default());
-        let mut fields = 0_u32;
-        decoder.decode(first, &mut scratch, &mut |_| {})?;
-        let start = cpu_ns();
-        for _ in 0..BLOCKS {
-            decoder.decode(block, &mut scratch, &mut |_| fields += 1)?;
-        }
-        ours.push((cpu_ns() - start) / f64::from(BLOCKS));
-        let mut decoder = loona_hpack::Decoder::new();
-        let mut expected = 0;
-        let failed = |error| format!("the other decoder: {error:?}");
-        decoder.decode(first).map_err(failed)?;
-        let start = cpu_ns();
-        for _ in 0..BLOCKS {
-            expected += decoder.decode(block).map_err(failed)?.len();
-        }
-        theirs.push((cpu_ns() - start) / f64::from(BLOCKS));
-        if u32::try_from(expected)? != fields {
-            return Err(format!("{fields} fields, the other decoder has {expected}").into());
+        let mut expected = None;
+        for (name, mut read) in decoders() {
+            let failed = |error| format!("{name}: {error}");
+            read(first).map_err(failed)?;
+            let mut fields = 0;
+            let start = cpu_ns();
+            for _ in 0..BLOCKS {
+                fields += read(block).map_err(failed)?;
+            }
+            let took = (cpu_ns() - start) / f64::from(BLOCKS);
+            figures.entry(name).or_default().push(took);
+            if *expected.get_or_insert(fields) != fields {
+                return Err(format!("{name} has {fields} fields, not {expected:?}").into());
+            }
         }
     }
-    Ok(serde_json::json!({ "hark": ours, "loona_hpack": theirs }))
+    Ok(serde_json::json!(figures))
 }
 
 /// The records of the calls, one after the other, and where each begins: a read with HEADERS and

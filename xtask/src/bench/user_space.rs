@@ -55,7 +55,7 @@ pub(super) fn measure(examples: &Examples, interrupt: &Interrupt) -> Result<Vec<
     Ok(figures)
 }
 
-/// Those of HTTP/2: a call, and header blocks beside another decoder.
+/// Those of HTTP/2: a call, and header blocks beside other decoders.
 fn calls(report: &str) -> Result<Vec<Figure>> {
     let report: Value =
         serde_json::from_str(report).context("the benchmark of calls printed no JSON")?;
@@ -76,6 +76,16 @@ fn calls(report: &str) -> Result<Vec<Figure>> {
             "ns/block",
         ),
         (
+            "/block_of_references_ns/fluke_hpack",
+            "  the same, by fluke-hpack",
+            "ns/block",
+        ),
+        (
+            "/block_of_references_ns/httlib_hpack",
+            "  the same, by httlib-hpack",
+            "ns/block",
+        ),
+        (
             "/block_of_literals_ns/hark",
             "header block of literals in Huffman code",
             "ns/block",
@@ -83,6 +93,16 @@ fn calls(report: &str) -> Result<Vec<Figure>> {
         (
             "/block_of_literals_ns/loona_hpack",
             "  the same, by loona-hpack",
+            "ns/block",
+        ),
+        (
+            "/block_of_literals_ns/fluke_hpack",
+            "  the same, by fluke-hpack",
+            "ns/block",
+        ),
+        (
+            "/block_of_literals_ns/httlib_hpack",
+            "  the same, by httlib-hpack",
             "ns/block",
         ),
     ]
@@ -146,13 +166,14 @@ mod tests {
 
     #[test]
     fn calls_and_blocks_are_values() {
-        let blocks = r#"{"hark":[4.0],"loona_hpack":[9.0]}"#;
+        let blocks =
+            r#"{"hark":[4.0],"loona_hpack":[9.0],"fluke_hpack":[8.0],"httlib_hpack":[7.0]}"#;
         let report = format!(
             r#"{{"to_histogram_ns":[1.5],"block_of_references_ns":{blocks},"block_of_literals_ns":{blocks}}}"#
         );
         let figures = calls(&report).unwrap();
         let values: Vec<_> = figures.iter().map(|figure| figure.values[0]).collect();
-        assert_eq!(values, [1.5, 4.0, 9.0, 4.0, 9.0]);
+        assert_eq!(values, [1.5, 4.0, 9.0, 8.0, 7.0, 4.0, 9.0, 8.0, 7.0]);
         assert!(calls("{}").is_err());
     }
 

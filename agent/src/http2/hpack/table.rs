@@ -75,10 +75,12 @@ impl Table {
         }
     }
 
-    /// From here on nothing is known of what is in it.
+    /// From here on nothing is known of what is in it, nor how large it is: until that is heard, as much
+    /// is kept as ever is.
     pub(super) fn forget(&mut self) {
         self.entries.clear();
         self.size = 0;
+        self.capacity = TABLE_LIMIT as usize;
         self.partial = true;
     }
 

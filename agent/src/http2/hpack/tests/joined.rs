@@ -47,6 +47,44 @@ fn a_table_of_no_size_is_known() {
     );
 }
 
+/// How large the table is may have been agreed on before: as much is kept as ever is, and an encoder with a
+/// smaller one never refers to more than it has.
+#[test]
+fn a_table_of_unknown_size_is_kept_to_the_limit() {
+    let mut decoder = Decoder::joined();
+    let mut block = hex("40 01 61 7f 81 07");
+    block.extend([b'v'; 1024]);
+    for _ in 0..20 {
+        assert_eq!(fields(&mut decoder, &block).1, Ok(()));
+    }
+    let (last, _) = fields(&mut decoder, &[0x80 | (61 + 20)]);
+    assert_eq!(last, [known("a", &"v".repeat(1024))]);
+    let size = hex("3f e1 1f");
+    assert_eq!(fields(&mut decoder, &size).1, Ok(()), "4096");
+    assert_eq!(decoder.size(), 3 * (1 + 1024 + 32));
+}
+
+/// A block of entries that are each as large as the table, over and over by reference: what it expands to is
+/// a thousand times its length, and costs nothing.
+#[test]
+fn a_bomb_costs_the_table_and_no_more() {
+    let mut decoder = Decoder::new();
+    let mut scratch = Scratch::default();
+    let mut block = hex("40 01 61");
+    integer(0, 7, 4000, &mut block);
+    block.extend([b'v'; 4000]);
+    block.extend(vec![0xbe; 60_000]);
+    let (mut count, mut bytes) = (0, 0);
+    let decoded = decoder.decode(&block, &mut scratch, &mut |field| {
+        count += 1;
+        bytes += field.value.map_or(0, <[u8]>::len);
+    });
+    assert_eq!((decoded, count), (Ok(()), 60_001));
+    assert_eq!(bytes, 60_001 * 4000, "240 MB");
+    assert_eq!(decoder.size(), 1 + 4000 + 32);
+    assert!(scratch.name.capacity() + scratch.value.capacity() <= 8 * block.len() / 5);
+}
+
 /// What the ends agree on may be more than what is kept: the entries beyond are unknown.
 #[test]
 fn a_table_beyond_the_limit_is_unknown_there() {
