@@ -1,10 +1,12 @@
 //! Spans as a real receiver decodes them, and receivers that misbehave.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use hark_tests::agent::{self, Agent};
+use hark_tests::grpc::{self, Client, Library, Load};
 use hark_tests::load::{Plan, Request, Sent};
+use hark_tests::metrics::Counts;
 use hark_tests::otlp::{ARRIVAL, Manner, Receiver, Span, Value};
 use hark_tests::server::Server;
 use hark_tests::{names, need, wait};
@@ -146,6 +148,75 @@ fn delivers(receiver: &Receiver, environment: &[(&str, &str)]) {
         }
     }
     drop(agent);
+}
+
+/// One span for each call at each end, named after its method, with the status that the client's library
+/// says; below each client's span that of the server.
+#[test]
+fn calls() {
+    need!(agent::root());
+    let receiver = Receiver::grpc(Manner::Accepting);
+    let agent = Agent::start(&[(ENDPOINT, &receiver.endpoint()), (PROTOCOL, "grpc")]);
+    for library in Library::ALL {
+        let server = need!(grpc::Server::start(library, &[]));
+        let mut client = need!(Client::start(library, &server, &Load::of(1, 110, 10)));
+        let calls = client.report().calls;
+        let all = usize::try_from(calls.values().sum::<u64>()).expect("a few");
+        let served = arrived(&receiver, &server.service, all);
+        let sent = arrived(&receiver, &client.service, all);
+        for (spans, kind, is_error) in [
+            (&served, 2, server_error as fn(&str) -> bool),
+            (&sent, 3, client_error),
+        ] {
+            let mut counts = Counts::new();
+            for span in spans {
+                let text = |name: &str| match span.attributes.get(name) {
+                    Some(Value::Text(text)) => text.clone(),
+                    other => panic!("{name}: {other:?} in {span:?}"),
+                };
+                assert_eq!((span.kind, &*text("rpc.system.name")), (kind, "grpc"));
+                let (method, status) = (text("rpc.method"), text("rpc.response.status_code"));
+                // What the server does not implement can be named anything.
+                let name = if method == "_OTHER" { "grpc" } else { &method };
+                assert_eq!(span.name, name);
+                let error = is_error(&status);
+                assert_eq!(span.status, if error { 2 } else { 0 }, "{span:?}");
+                assert_eq!(span.attributes.contains_key("error.type"), error);
+                assert!(!span.attributes.contains_key("http.response.status_code"));
+                *counts.entry((method, status)).or_default() += 1;
+            }
+            assert_eq!(counts, calls, "{library:?}");
+        }
+        let ids: BTreeMap<&[u8], &Span> = (sent.iter())
+            .map(|span| (span.span_id.as_slice(), span))
+            .collect();
+        for span in &served {
+            let parent = ids.get(span.parent_id.as_slice());
+            let parent = parent.unwrap_or_else(|| panic!("{library:?}: {span:?}"));
+            assert_eq!(
+                (&parent.trace_id, &parent.name),
+                (&span.trace_id, &span.name)
+            );
+        }
+    }
+    drop(agent);
+}
+
+/// What a server is to blame for (OpenTelemetry conventions for gRPC).
+fn server_error(status: &str) -> bool {
+    [
+        "UNKNOWN",
+        "DEADLINE_EXCEEDED",
+        "UNIMPLEMENTED",
+        "INTERNAL",
+        "UNAVAILABLE",
+        "DATA_LOSS",
+    ]
+    .contains(&status)
+}
+
+fn client_error(status: &str) -> bool {
+    status != "OK"
 }
 
 #[test]

@@ -375,6 +375,28 @@ fn two_ends_that_do_not_agree() {
     }
 }
 
+/// A client whose call returns after the answer was sent is the parent all the same; one that asked long after
+/// that is another one.
+#[test]
+fn a_call_that_returns_late() {
+    for (late_ns, linked) in [(20_000_000, true), (100_000_000, false)] {
+        let ended_ns = 700;
+        let mut asked = sent(2, (10, 11), (ended_ns + late_ns, ended_ns + late_ns + 1));
+        asked.request.protocol = Protocol::Http2;
+        asked.trail.sequence = None;
+        let mut server = other_end(&asked, 3, (20, 21), (250, ended_ns));
+        server.request.protocol = Protocol::Http2;
+        server.trail.sequence = None;
+        let mut run = Run::new(100);
+        run.begun(&server);
+        run.begun(&asked);
+        run.ended(&server);
+        run.ended(&asked);
+        assert_eq!(run.shapes().len(), if linked { 1 } else { 2 });
+        assert_eq!(run.links(Outcome::Connection), u64::from(linked));
+    }
+}
+
 #[test]
 fn two_ends_of_a_unix_socket() {
     for (peer_socket, index, linked) in [(2, 0, true), (9, 0, false), (2, 1, false), (0, 0, false)]

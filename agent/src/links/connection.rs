@@ -119,16 +119,20 @@ impl Places {
     }
 }
 
+/// How long a client's call may take to return after the server has answered, ns. That of a connection
+/// before this one cannot be meant: its ports are not used again for a second (`tcp_tw_reuse_delay`).
+const RETURN_NS: u64 = 50_000_000;
+
 /// Whether two exchanges of the same [`Place`] are one: the times fit, and both ends read the same.
 #[must_use]
 pub fn agree(client: &Exchange, server: &Exchange) -> bool {
     let (sent, received) = (&client.request, &server.request);
     // The server cannot have read what was not sent, nor the client its answer before. The client's
-    // own time is taken when its call returns, which may be after the server has read; for a place
-    // that is exact by itself this is no evidence against it.
+    // own time is taken when its call returns, which may be after the server has read, and even
+    // answered; for a place that is exact by itself this is no evidence against it.
     let exact = client.trail.sequence.is_some();
     server.start_ns <= client.end_ns
-        && (exact || server.end_ns >= client.start_ns)
+        && (exact || server.end_ns.saturating_add(RETURN_NS) >= client.start_ns)
         && sent.method == received.method
         && sent.path == received.path
         && sent.path_truncated == received.path_truncated
