@@ -219,6 +219,7 @@ fn exchange(role: Role, at: usize) -> Exchange {
             user_agent: None,
             client_address: None,
             content_length: None,
+            wants_http2: false,
             context: None,
             tracestate: None,
         },
@@ -229,7 +230,7 @@ fn exchange(role: Role, at: usize) -> Exchange {
         first_response_ns: Some(1_001_000_000),
         end_ns: 1_001_500_000,
         request_body_bytes: Some(0),
-        response_body_bytes: 600,
+        response_body_bytes: Some(600),
         trail: Trail::default(),
         tls: None,
     }

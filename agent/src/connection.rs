@@ -70,6 +70,8 @@ pub enum Event<'a> {
         scheme: Option<&'a str>,
         /// The version of HTTP.
         protocol: Protocol,
+        /// It took the last stream that the server allows at a time on this connection of HTTP/2.
+        at_stream_limit: bool,
         /// What else is known of it.
         opening: Opening,
     },

@@ -177,6 +177,17 @@ pub enum ErrorType {
 }
 
 impl ErrorType {
+    /// Whether the server did not take the stream up (RFC 9113 §8.7): it may be sent again.
+    #[must_use]
+    pub const fn is_refusal(self) -> bool {
+        matches!(
+            self,
+            Self::StreamUnprocessed
+                | Self::StreamReset(ErrorCode::RefusedStream)
+                | Self::StreamAborted(ErrorCode::RefusedStream)
+        )
+    }
+
     /// Value of `error.type`. That of a stream has the HTTP/2 error code after the colon.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -319,6 +330,9 @@ pub struct Request {
     pub client_address: Option<Arc<str>>,
     /// `Content-Length`, if there is one valid and no `Transfer-Encoding` overrides it.
     pub content_length: Option<u64>,
+    /// HTTP/1: it asks for HTTP/2 on this connection from the response on (`Upgrade: h2c`, RFC 7540
+    /// §3.2).
+    pub wants_http2: bool,
     /// The trace context, if there is one valid.
     pub context: Option<TraceContext>,
     /// `tracestate`, if the context is that of W3C and has one that is valid. Not longer than
@@ -373,8 +387,8 @@ pub struct Exchange {
     pub end_ns: u64,
     /// Size of the request body, if it is known, in bytes.
     pub request_body_bytes: Option<u64>,
-    /// Size of the response body, in bytes.
-    pub response_body_bytes: u64,
+    /// Size of the response body as far as it came, if it is known, in bytes.
+    pub response_body_bytes: Option<u64>,
     /// What links are made from.
     pub trail: Trail,
     /// What the client of the connection said in clear, if it is one with TLS and that was heard.
@@ -382,6 +396,12 @@ pub struct Exchange {
 }
 
 impl Exchange {
+    /// It is answered on stream 1 of the HTTP/2 connection that its own one becomes.
+    #[must_use]
+    pub const fn is_upgraded(&self) -> bool {
+        self.request.wants_http2 && matches!(self.status, Some(101))
+    }
+
     /// The duration that metrics and spans report, in nanoseconds.
     #[must_use]
     pub const fn duration_ns(&self) -> u64 {

@@ -199,6 +199,7 @@ impl HeadParser {
                 .client
                 .map(|address| Arc::from(address.to_string())),
             content_length: headers.content_length(),
+            wants_http2: headers.wants_http2(),
             context: found.as_ref().map(|found| found.context),
             tracestate: found.and_then(|found| found.tracestate).map(Arc::from),
             method: asked.method,

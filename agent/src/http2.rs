@@ -2,8 +2,11 @@
 //!
 //! The kernel side has followed the frames and left out what nobody needs
 //! ([`hark_common::http2`]). Here they are put together again, header blocks are decoded, and each
-//! stream becomes an [`Exchange`](crate::exchange::Exchange), in either role, with any number of
+//! stream becomes an [`Exchange`], in either role, with any number of
 //! them under way. Server push is not an exchange: nobody asked.
+//!
+//! A request of HTTP/1 that changes its connection to HTTP/2 is answered here, on stream 1: it remains one
+//! exchange, of HTTP/1.1 as its request is, with the status, the times, and the body of that answer.
 //!
 //! Records can be missing: the agent may have started in the middle of a connection, a ring buffer
 //! may have been full, a header block may be too long to be handed over. The rules:
@@ -42,7 +45,7 @@ use hark_common::socket::AbortReason;
 use lru::LruCache;
 
 use crate::connection::{DropReason, Event};
-use crate::exchange::{Endpoint, Role};
+use crate::exchange::{Endpoint, Exchange, Role};
 use crate::http1::HeadParser;
 use checkpoint::{BootId, Checkpoint, Positions, Writer};
 use connection::{Connection, Shared};
@@ -53,6 +56,12 @@ use hpack::Scratch;
 /// connections, in bytes.
 pub const WEIGHT_LIMIT: usize = 32 << 20;
 
+/// Upgrades that wait for HTTP/2 at a time.
+const UPGRADES: usize = 1024;
+
+/// How long they wait, ns. The server's first frame comes with the 101.
+const UPGRADE_NS: u64 = 10_000_000_000;
+
 /// All HTTP/2 connections.
 pub struct Connections {
     /// By socket cookie.
@@ -60,6 +69,9 @@ pub struct Connections {
     max_connections: usize,
     /// Sum of [`Connection::weight`].
     weight: usize,
+    /// Exchanges of HTTP/1 that are answered on a connection of which nothing was heard yet, by
+    /// socket cookie, the oldest first.
+    upgrades: LruCache<u64, Exchange>,
     shared: Shared,
 }
 
@@ -94,6 +106,7 @@ impl Connections {
             table: LruCache::unbounded(),
             max_connections: max_connections.max(1),
             weight: 0,
+            upgrades: LruCache::unbounded(),
             shared: Shared {
                 parser,
                 fields: Fields::default(),
@@ -114,6 +127,9 @@ impl Connections {
         let connection = self.table.get_or_insert_mut(socket, || {
             Connection::new(part.record, part.local, part.peer)
         });
+        if let Some(exchange) = self.upgrades.pop(&socket) {
+            connection.upgrade(exchange);
+        }
         connection.record(
             part.role,
             part.direction,
@@ -131,6 +147,38 @@ impl Connections {
         self.shared.counters.connections(self.table.len());
     }
 
+    /// An exchange of HTTP/1 that [is upgraded](Exchange::is_upgraded) has ended with its 101. It is
+    /// reported once it is answered, or as it is if HTTP/2 does not follow.
+    pub fn upgrade(&mut self, exchange: Exchange, sink: &mut impl FnMut(Event<'_>)) {
+        if let Some(connection) = self.table.get_mut(&exchange.socket) {
+            self.weight -= connection.weight();
+            connection.upgrade(exchange);
+            self.weight += connection.weight();
+            return;
+        }
+        if let Some((_, older)) = self.upgrades.push(exchange.socket, exchange) {
+            sink(Event::Ended(older));
+        }
+        while self.upgrades.len() > UPGRADES {
+            self.give_up_upgrade(sink);
+        }
+    }
+
+    /// Reports the upgrades that HTTP/2 did not follow on; to be called now and then with the time, ns.
+    pub fn tick(&mut self, now_ns: u64, sink: &mut impl FnMut(Event<'_>)) {
+        while let Some((_, oldest)) = self.upgrades.peek_lru()
+            && oldest.end_ns.saturating_add(UPGRADE_NS) < now_ns
+        {
+            self.give_up_upgrade(sink);
+        }
+    }
+
+    fn give_up_upgrade(&mut self, sink: &mut impl FnMut(Event<'_>)) {
+        if let Some((_, exchange)) = self.upgrades.pop_lru() {
+            sink(Event::Ended(exchange));
+        }
+    }
+
     /// A connection has ended.
     pub fn end(
         &mut self,
@@ -142,6 +190,9 @@ impl Connections {
             self.weight -= connection.weight();
             connection.end(reason, record, &self.shared, sink);
         }
+        if let Some(exchange) = self.upgrades.pop(&record.header.socket) {
+            sink(Event::Ended(exchange));
+        }
         for direction in 0..2 {
             let cookie = record.header.socket;
             self.shared.checkpoint.drop_direction(cookie, direction);
@@ -152,6 +203,9 @@ impl Connections {
     /// Drops what is under way, at the end of the agent or of a capture file.
     pub fn finish(&mut self, sink: &mut impl FnMut(Event<'_>)) {
         while self.drop_quietest(DropReason::Shutdown, sink) {}
+        while !self.upgrades.is_empty() {
+            self.give_up_upgrade(sink);
+        }
         self.shared.counters.connections(0);
     }
 

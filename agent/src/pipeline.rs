@@ -150,7 +150,15 @@ impl Pipeline {
             Record::Request { .. }
             | Record::Response { .. }
             | Record::Abort { .. }
-            | Record::RequestBody(_) => self.connections.handle(record, sink),
+            | Record::RequestBody(_) => {
+                let http2 = &mut self.http2;
+                self.connections.handle(record, &mut |event| match event {
+                    Event::Ended(exchange) if exchange.is_upgraded() => {
+                        http2.upgrade(exchange, sink);
+                    }
+                    event => sink(event),
+                });
+            }
             Record::Http2 {
                 role,
                 direction,
@@ -212,8 +220,11 @@ impl Pipeline {
     /// To be called after each drain: takes the time.
     pub fn drained(&mut self) {
         let now = Sample::read();
-        self.outputs.clock.push(now);
-        self.outputs.tick(now.mono_ns);
+        let outputs = &mut self.outputs;
+        outputs.clock.push(now);
+        self.http2
+            .tick(now.mono_ns, &mut |event| outputs.event(event));
+        outputs.tick(now.mono_ns);
     }
 
     /// To be called about once a second: lets go what belongs to processes that are gone.
@@ -303,6 +314,7 @@ impl Outputs {
                 method,
                 scheme,
                 protocol,
+                at_stream_limit,
                 opening,
             } => {
                 if self.makes_spans() {
@@ -311,7 +323,9 @@ impl Outputs {
                 let service = self.identities().resolve(task);
                 self.red.begun(&service, role, method, scheme);
                 if protocol == Protocol::Http2 {
-                    self.red.stream_begun(&service, role);
+                    let socket = opening.socket;
+                    self.red
+                        .stream_begun(&service, role, socket, at_stream_limit);
                 }
             }
             Event::Dropped {
@@ -329,7 +343,7 @@ impl Outputs {
                 let service = self.identities().resolve(task);
                 self.red.ended(&service, role, method, scheme);
                 if protocol == Protocol::Http2 {
-                    self.red.stream_ended(&service, role);
+                    self.red.stream_ended(&service, role, key.0, false);
                 }
             }
             Event::Ended(mut exchange) => {
@@ -350,7 +364,9 @@ impl Outputs {
             request.scheme.as_deref(),
         );
         if request.protocol == Protocol::Http2 {
-            self.red.stream_ended(&service, exchange.role);
+            let refused = exchange.error.is_some_and(|error| error.is_refusal());
+            self.red
+                .stream_ended(&service, exchange.role, exchange.socket, refused);
         }
         // A call has a method in place of a route.
         let route = match exchange.rpc {

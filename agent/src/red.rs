@@ -92,14 +92,16 @@ impl Red {
         self.store().ended(service, role, method, scheme);
     }
 
-    /// An HTTP/2 stream has begun; to be called beside [`Red::begun`].
-    pub fn stream_begun(&self, service: &Arc<Service>, role: Role) {
-        self.store().stream_begun(service, role);
+    /// An HTTP/2 stream has begun on the connection of this socket; to be called beside [`Red::begun`].
+    /// `at_limit` says whether it took the last one that the server allows on it at a time.
+    pub fn stream_begun(&self, service: &Arc<Service>, role: Role, socket: u64, at_limit: bool) {
+        self.store().stream_begun(service, role, socket, at_limit);
     }
 
     /// An HTTP/2 stream has ended or was lost. To be called once for each [`Red::stream_begun`].
-    pub fn stream_ended(&self, service: &Arc<Service>, role: Role) {
-        self.store().stream_ended(service, role);
+    /// `refused` says whether the server did not take it up.
+    pub fn stream_ended(&self, service: &Arc<Service>, role: Role, socket: u64, refused: bool) {
+        self.store().stream_ended(service, role, socket, refused);
     }
 
     /// Counts an exchange. `route` is used for servers only.

@@ -13,7 +13,9 @@
 //!   padding included; it comes late, at the latest before the HEADERS with END_STREAM or the
 //!   RST_STREAM of the same stream and direction, so its record's time means nothing. The header
 //!   with END_STREAM comes when the last byte of that frame has moved, and its length is the sum of
-//!   all that was not told before.
+//!   all that was not told before. Before an RST_STREAM comes one more, with
+//!   [`OTHER_DIRECTION`] set: what was not told of the same stream in the other direction, whose
+//!   sender may never come to tell it. Frames that have not moved to their last byte are not in it.
 //! - PING, PRIORITY, WINDOW_UPDATE, what has no known type, and the client's preface: nothing.
 //!
 //! A frame may be spread over several records of its direction; bytes of one record all moved in
@@ -31,6 +33,10 @@ pub const BLOCK_LIMIT: usize = 64 << 10;
 
 /// Bytes that follow the header of a DATA frame in place of its payload.
 pub const MESSAGES_SIZE: usize = 4;
+
+/// Flag of a DATA header, of no meaning in RFC 9113: it speaks of the direction that its record is not
+/// of.
+pub const OTHER_DIRECTION: u8 = 0x40;
 
 /// What the number behind a DATA header says. Every body is read as if it were one of gRPC
 /// (`doc/PROTOCOL-HTTP2.md` of gRPC, "Length-Prefixed-Message"): a byte that is 0 or 1, a length of

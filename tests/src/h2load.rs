@@ -32,6 +32,17 @@ impl Server {
     /// # Panics
     /// If it does not start.
     pub fn start(name: &str) -> Result<Self, Skip> {
+        Self::with(name, &[])
+    }
+
+    /// The same, with these options.
+    ///
+    /// # Errors
+    /// There is no nghttpd.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub fn with(name: &str, options: &[&str]) -> Result<Self, Skip> {
         let program = tools::find("nghttpd")?;
         let service = names::unique(name);
         let folder = tempfile::tempdir().expect("a temporary folder");
@@ -41,6 +52,7 @@ impl Server {
         let address = names::free_address();
         let mut command = Command::new(program);
         command
+            .args(options)
             .args(["--no-tls", "--address", "127.0.0.1", "--htdocs"])
             .arg(folder.path())
             .arg(address.port().to_string())

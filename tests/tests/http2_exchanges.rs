@@ -64,6 +64,68 @@ fn every_stream_is_an_exchange_on_both_ends() {
     assert!(active.map(|sample| sample.value).eq([0.0]));
 }
 
+/// A server that takes one stream at a time on a connection: each request takes the last one.
+#[test]
+fn streams_at_the_limit() {
+    need!(agent::root());
+    let agent = Agent::shared();
+    let server = need!(h2load::Server::with(
+        "nghttpd-limit",
+        &["--max-concurrent-streams=1"]
+    ));
+    let report = need!(h2load::run(&server, "/small", 500, 4, 1, &[]));
+    assert_eq!(report.statuses, [500, 0, 0, 0]);
+    agent.expect_sent(&report.service, &counts(&[("GET", "200", 500)]));
+    agent.expect_served(&server.service, &counts(&[("GET", "200", 500)]));
+    let page = agent.page();
+    // A client may ask first on each connection before it has heard of the limit.
+    for (end, service, at_limit) in [
+        ("server", &server.service, 500..=500),
+        ("client", &report.service, 496..=500),
+    ] {
+        let figure = |name: &str| {
+            let name = format!("hark_http2_{end}_{name}");
+            page.total(&name, &[("service_name", service)])
+        };
+        let seen = figure("streams_at_limit_total");
+        assert!(at_limit.contains(&seen), "{end}: {seen}");
+        assert_eq!(figure("streams_refused_total"), 0, "{end}");
+        assert_eq!(figure("active_connections"), 0, "{end}");
+    }
+}
+
+/// gRPC-Web has messages and trailers alike, but is HTTP.
+#[test]
+fn grpc_web_is_http() {
+    need!(agent::root());
+    let agent = Agent::shared();
+    let server = need!(h2load::Server::start("nghttpd-web"));
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let body = folder.path().join("body");
+    std::fs::write(&body, [0, 0, 0, 0, 2, 8, 1]).expect("a file");
+    let body = body.to_str().expect("a path in UTF-8");
+    for of in ["grpc-web", "grpc-web+proto", "grpc-web-text"] {
+        let header = format!("content-type: application/{of}");
+        let more = ["-d", body, "-H", &header, "-H", "grpc-timeout: 1S"];
+        let report = need!(h2load::run(&server, "/small", 200, 2, 5, &more));
+        assert_eq!(report.statuses, [200, 0, 0, 0]);
+        agent.expect_sent(&report.service, &counts(&[("POST", "200", 200)]));
+        assert!(
+            agent
+                .page()
+                .calls(agent::CALL_CLIENT, &report.service)
+                .is_empty()
+        );
+    }
+    agent.expect_served(&server.service, &counts(&[("POST", "200", 600)]));
+    assert!(
+        agent
+            .page()
+            .calls(agent::CALL_SERVER, &server.service)
+            .is_empty()
+    );
+}
+
 /// Bodies go up, headers are many, and the header table is tiny or off.
 #[test]
 fn uploads_and_tables_of_other_sizes() {

@@ -10,8 +10,8 @@ use hark_tests::metrics::counts;
 use hark_tests::process::Process;
 use hark_tests::{names, need, tools};
 
-/// Each client asks twice on one connection: the request that is upgraded is one of HTTP/1.1 that is
-/// answered with 101, the next is HTTP/2. The connection counts as both.
+/// Each client asks twice on one connection: the request that is upgraded is one of HTTP/1.1 whose answer
+/// comes by HTTP/2, the next is HTTP/2. The connection counts as both.
 #[test]
 fn an_upgrade_is_followed() {
     const CLIENTS: u64 = 5;
@@ -42,7 +42,7 @@ fn an_upgrade_is_followed() {
         let said = Process::run(command, Duration::from_secs(30));
         assert_eq!(said, "HTTP/1.1\n200 HTTP/2.0\n200 ", "curl");
     }
-    let want = counts(&[("GET", "101", CLIENTS), ("GET", "200", CLIENTS)]);
+    let want = counts(&[("GET", "200", 2 * CLIENTS)]);
     agent.expect_served(&server.service, &want);
     agent.expect_sent(&client, &want);
     let after = connections();
@@ -59,5 +59,16 @@ fn an_upgrade_is_followed() {
         );
         let version: Vec<_> = version.iter().map(|(v, count)| (&**v, *count)).collect();
         assert_eq!(version, [("1.1", CLIENTS), ("2", CLIENTS)]);
+        // "HTTP/1.1\n" and "HTTP/2.0\n".
+        let sizes = family.replace("request_duration_seconds", "response_body_size_bytes");
+        let bytes = page.total(&format!("{sizes}_sum"), &[("service_name", service)]);
+        assert_eq!(bytes, 2 * 9 * CLIENTS);
+        for (_, active) in page.by(
+            &family.replace("request_duration_seconds", "active_requests"),
+            "url_scheme",
+            &[("service_name", service)],
+        ) {
+            assert_eq!(active, 0);
+        }
     }
 }

@@ -70,6 +70,7 @@ impl Pending {
                 method: &head.request.method,
                 scheme: head.request.scheme.as_deref(),
                 protocol: head.request.protocol,
+                at_stream_limit: false,
                 opening: Opening {
                     socket,
                     index: self.index,
@@ -125,7 +126,7 @@ impl Pending {
         exchange.trail.response_thread = record.thread;
         exchange.first_response_ns = Some(record.first_ns);
         exchange.end_ns = record.last_ns;
-        exchange.response_body_bytes = record.body_bytes;
+        exchange.response_body_bytes = Some(record.body_bytes);
         Some(exchange)
     }
 
@@ -147,7 +148,7 @@ impl Pending {
             exchange.status = (record.status != 0).then_some(record.status);
             exchange.first_response_ns = Some(record.first_ns);
             exchange.end_ns = record.last_ns;
-            exchange.response_body_bytes = record.body_bytes;
+            exchange.response_body_bytes = Some(record.body_bytes);
         }
         Some(exchange)
     }
@@ -183,7 +184,7 @@ impl Pending {
             first_response_ns: None,
             end_ns: start_ns,
             request_body_bytes: self.body_bytes.or(request_body.counted).or(announced),
-            response_body_bytes: 0,
+            response_body_bytes: Some(0),
             trail,
             tls: None,
         })

@@ -14,6 +14,7 @@ pub(super) struct Headers<'b> {
     host: Single<&'b [u8]>,
     content_length: Single<u64>,
     transfer_encoding: bool,
+    wants_http2: bool,
     user_agent: Option<&'b [u8]>,
     forwarded: Option<&'b [u8]>,
     forwarded_for: Option<&'b [u8]>,
@@ -58,6 +59,9 @@ impl<'b> Headers<'b> {
             // The length tells most of them apart for free.
             match header.name.len() {
                 4 if header.name.eq_ignore_ascii_case("host") => known.host.add(Some(value)),
+                7 if header.name.eq_ignore_ascii_case("upgrade") => {
+                    known.wants_http2 |= names_http2(value);
+                }
                 9 if header.name.eq_ignore_ascii_case("forwarded") => {
                     known.forwarded.get_or_insert(value);
                 }
@@ -115,6 +119,11 @@ impl<'b> Headers<'b> {
         }
     }
 
+    /// `Upgrade` names HTTP/2.
+    pub(super) const fn wants_http2(&self) -> bool {
+        self.wants_http2
+    }
+
     /// What carries trace context.
     pub(super) const fn context(&self) -> &Carrier<'b> {
         &self.context
@@ -138,6 +147,14 @@ impl<'b> Headers<'b> {
             }),
         }
     }
+}
+
+/// Whether a list of protocols (RFC 9110 §7.8) has the one that stands for HTTP/2 in clear text (RFC 7540
+/// §3.2).
+fn names_http2(value: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|protocol| protocol.trim_ascii().eq_ignore_ascii_case(b"h2c"))
 }
 
 /// `1*DIGIT` (RFC 9110 §8.6).

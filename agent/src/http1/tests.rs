@@ -36,6 +36,7 @@ fn bare(method: Method, path: &str) -> Request {
         user_agent: None,
         client_address: None,
         content_length: None,
+        wants_http2: false,
         context: None,
         tracestate: None,
     }

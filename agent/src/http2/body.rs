@@ -11,8 +11,12 @@ pub(super) struct Body {
     messages: u64,
     /// The last one is not whole.
     within: bool,
-    /// Not all of it was followed, or it is not made of messages.
+    /// Its messages cannot be told, or it is not made of any.
     unknown: bool,
+    /// Some of it may have moved unheard.
+    lost: bool,
+    /// All of it was told, or will never be more.
+    told: bool,
 }
 
 impl Body {
@@ -28,21 +32,34 @@ impl Body {
 
     /// Some of it may have moved unheard.
     pub(super) const fn lose(&mut self) {
-        self.unknown = true;
+        self.lost = true;
     }
 
-    /// Its size in bytes.
-    pub(super) const fn bytes(&self) -> u64 {
-        self.bytes
+    /// What was told until now is all of it.
+    pub(super) const fn end(&mut self) {
+        self.told = true;
+    }
+
+    /// Its size in bytes, if all of it was told.
+    pub(super) const fn bytes(&self) -> Option<u64> {
+        if self.is_whole() {
+            Some(self.bytes)
+        } else {
+            None
+        }
     }
 
     /// How many gRPC messages came to their end in it, if that is known.
     pub(super) const fn messages(&self) -> Option<u64> {
-        if self.unknown {
-            None
-        } else {
+        if self.is_whole() && !self.unknown {
             Some(self.messages)
+        } else {
+            None
         }
+    }
+
+    const fn is_whole(&self) -> bool {
+        self.told && !self.lost
     }
 
     /// How many gRPC messages it is made of, from its first byte to the last; `None` if it is not.

@@ -15,7 +15,7 @@ use super::hpack::{Decoder, Scratch};
 use super::reader::{Heard, Reader};
 use super::stream::{End, Stream};
 use crate::connection::{self, DropReason, Event};
-use crate::exchange::{Endpoint, Role};
+use crate::exchange::{Endpoint, Exchange, Role};
 use crate::http1::HeadParser;
 
 /// What all connections share.
@@ -69,6 +69,11 @@ impl Connection {
         size_of::<Self>() + readers + tables + streams + self.streams.early.weight()
     }
 
+    /// The request of HTTP/1 that changed the connection to HTTP/2 is answered on stream 1.
+    pub(super) fn upgrade(&mut self, exchange: Exchange) {
+        self.streams.upgrade(exchange);
+    }
+
     /// Takes a record in.
     pub(super) fn record(
         &mut self,
@@ -96,10 +101,14 @@ impl Connection {
         let expected = next_seq[at].replace(record.seq.wrapping_add(1));
         let joined = !std::mem::replace(&mut heard[at], true);
         let missing = expected.is_some_and(|expected| expected != record.seq);
-        let mut resumed = false;
+        let (mut resumed, mut upgraded) = (false, false);
         if missing {
             streams.lose_table(at, TableLoss::RecordLost, shared);
             streams.drop_all(DropReason::RecordLost, shared, sink);
+        } else if joined && streams.is_upgraded() {
+            // HTTP/1 has heard all that moved before.
+            streams.start(at);
+            upgraded = true;
         } else if joined && !has(flag::START) {
             let known = has(flag::RESYNC) && has(flag::ORIGIN) && record.seq == 0;
             let taken = (shared.checkpoint).take(record.header.socket, at, record.origin);
@@ -119,11 +128,12 @@ impl Connection {
             // That the table is unknown was noted when it became so.
             readers[at].reset();
             resuming[at] = false;
-            if !resumed {
+            if !resumed && !upgraded {
                 streams.lose_bodies(at);
             }
         }
-        if has(flag::START) {
+        // After an upgrade a server may have answered before the client's preface makes it certain.
+        if has(flag::START) && !streams.is_upgraded() {
             streams.start(at);
         }
         let mut frames = frames;
@@ -187,7 +197,7 @@ impl Connection {
             && writer.add(
                 cookie,
                 streams.role,
-                streams.max_streams,
+                streams.max_streams(),
                 [direction(0), direction(1)],
             )
     }

@@ -55,16 +55,19 @@ pub enum UnknownField {
     GrpcStatus,
     /// How many messages a call had, in one direction or both: no field, but as unknown.
     Messages,
+    /// The size of a response that was cut off with its connection: no field either.
+    ResponseBody,
 }
 
 impl UnknownField {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Method,
         Self::Path,
         Self::ContentType,
         Self::Status,
         Self::GrpcStatus,
         Self::Messages,
+        Self::ResponseBody,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -75,6 +78,7 @@ impl UnknownField {
             Self::Status => "status",
             Self::GrpcStatus => "grpc_status",
             Self::Messages => "messages",
+            Self::ResponseBody => "response_body",
         }
     }
 }
@@ -88,7 +92,6 @@ pub struct Counters {
     fields: Family<Label, Counter>,
     invalid: Counter,
     unplaced: Counter,
-    at_limit: Counter,
     resumed: Counter,
     connections: Gauge,
     by_table_loss: [Counter; TableLoss::ALL.len()],
@@ -114,7 +117,6 @@ impl Counters {
                 .map(|field| fields.get_or_create_owned(&[("field", field.as_str())])),
             invalid: Counter::default(),
             unplaced: Counter::default(),
-            at_limit: Counter::default(),
             resumed: Counter::default(),
             connections: Gauge::default(),
             tables,
@@ -131,7 +133,7 @@ impl Counters {
         );
         registry.register(
             "hark_http2_fields_unknown",
-            "HTTP/2 exchanges that lack a field because it was sent by reference to a header that was not heard, or calls that lack the number of their messages",
+            "HTTP/2 exchanges that lack a field because it was sent by reference to a header that was not heard, calls that lack the number of their messages, and exchanges that lack the size of the response because the connection was lost",
             self.fields.clone(),
         );
         registry.register(
@@ -143,11 +145,6 @@ impl Counters {
             "hark_http2_blocks_unplaced",
             "HTTP/2 header blocks that could be neither told to be a request nor a response",
             self.unplaced.clone(),
-        );
-        registry.register(
-            "hark_http2_streams_at_limit",
-            "HTTP/2 requests that took the last stream that the server allows at a time",
-            self.at_limit.clone(),
         );
         registry.register(
             "hark_http2_header_tables_resumed",
@@ -179,12 +176,6 @@ impl Counters {
         self.resumed.get()
     }
 
-    /// Requests that took the last stream that their server allows.
-    #[must_use]
-    pub fn times_at_limit(&self) -> u64 {
-        self.at_limit.get()
-    }
-
     pub(super) fn table_lost(&self, loss: TableLoss) {
         self.by_table_loss[loss as usize].inc();
     }
@@ -199,10 +190,6 @@ impl Counters {
 
     pub(super) fn unplaced(&self) {
         self.unplaced.inc();
-    }
-
-    pub(super) fn at_limit(&self) {
-        self.at_limit.inc();
     }
 
     pub(super) fn resumed(&self) {

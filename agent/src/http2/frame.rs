@@ -1,6 +1,6 @@
 //! One frame (RFC 9113 §4.1, §6), as the kernel side hands it over.
 
-use hark_common::http2::{MESSAGES_SIZE, messages};
+use hark_common::http2::{MESSAGES_SIZE, OTHER_DIRECTION, messages};
 
 use crate::exchange::ErrorCode;
 
@@ -97,6 +97,8 @@ pub(super) enum Frame<'a> {
         bytes: u64,
         messages: Messages,
         end_stream: bool,
+        /// It moved in the direction that the record is not of.
+        other: bool,
     },
     /// A header block begins, with HEADERS or PUSH_PROMISE.
     Block {
@@ -146,6 +148,7 @@ impl<'a> Frame<'a> {
                 bytes: length as u64,
                 messages: Messages(u32::from_be_bytes(*exactly(payload)?)),
                 end_stream: has(flag::END_STREAM),
+                other: has(OTHER_DIRECTION),
             },
             kind::HEADERS if stream != 0 => {
                 let skipped = if has(flag::PRIORITY) { 5 } else { 0 };

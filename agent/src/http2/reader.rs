@@ -14,6 +14,8 @@ pub(super) enum Heard<'a> {
         bytes: u64,
         messages: Messages,
         end_stream: bool,
+        /// It moved in the other direction.
+        other: bool,
     },
     /// A header block.
     Block {
@@ -170,11 +172,13 @@ impl Reader {
                 bytes,
                 messages,
                 end_stream,
+                other,
             } => sink(Heard::Data {
                 stream,
                 bytes,
                 messages,
                 end_stream,
+                other,
             }),
             Frame::Block {
                 stream,

@@ -68,6 +68,8 @@ pub(super) struct Stream {
     trailers: bool,
     request_body: Body,
     response_body: Body,
+    /// The request was one of HTTP/1: its exchange, which ended with the change to HTTP/2.
+    upgraded: Option<Box<Exchange>>,
 }
 
 impl Stream {
@@ -81,6 +83,10 @@ impl Stream {
     ) -> Self {
         // gRPC has no other method (`doc/PROTOCOL-HTTP2.md`).
         let other = !matches!(request.method, Method::Post | Method::Unknown);
+        let mut request_body = Body::default();
+        if end_stream {
+            request_body.end();
+        }
         Self {
             task,
             start_ns,
@@ -92,12 +98,28 @@ impl Stream {
             status: None,
             grpc_status: GrpcStatus::Absent,
             trailers: false,
-            request_body: Body::default(),
+            request_body,
             response_body: Body::default(),
+            upgraded: None,
         }
     }
 
-    pub(super) fn begun(&self, index: u32, place: Place) -> Event<'_> {
+    /// That of a request of HTTP/1 which is answered here (RFC 7540 §3.2).
+    pub(super) fn upgraded(exchange: Exchange) -> Self {
+        let fields = Fields::default();
+        let request = exchange.request.clone();
+        let mut stream = Self::new(exchange.task, exchange.start_ns, request, &fields, true);
+        stream.grpc = Some(false);
+        stream.upgraded = Some(Box::new(exchange));
+        stream
+    }
+
+    /// What is left of one that cannot be followed to its end: if it was HTTP/1, what that knew.
+    pub(super) fn take_upgraded(&mut self) -> Option<Exchange> {
+        self.upgraded.take().map(|exchange| *exchange)
+    }
+
+    pub(super) fn begun(&self, index: u32, place: Place, at_stream_limit: bool) -> Event<'_> {
         let Request {
             method, protocol, ..
         } = &self.request;
@@ -107,6 +129,7 @@ impl Stream {
             method,
             scheme: self.request.scheme.as_deref(),
             protocol: *protocol,
+            at_stream_limit,
             opening: Opening {
                 socket: place.socket,
                 index,
@@ -138,6 +161,16 @@ impl Stream {
     /// The request has ended.
     pub(super) const fn request_ended(&mut self) {
         self.request_ended = true;
+        self.request_body.end();
+    }
+
+    /// The stream is being reset, and this is all there was of one body.
+    pub(super) const fn body_told(&mut self, of_request: bool) {
+        if of_request {
+            self.request_body.end();
+        } else {
+            self.response_body.end();
+        }
     }
 
     pub(super) fn request_data(&mut self, bytes: u64, messages: Messages) {
@@ -214,10 +247,13 @@ impl Stream {
             peer,
             trail,
         } = place;
+        if matches!(end.error, None | Some(ErrorType::StreamUnprocessed)) {
+            self.response_body.end();
+        }
         if self.grpc.is_none() && self.has_shape_of_call(end) {
             self.grpc = Some(true);
         }
-        let [request, response] = self.messages(role, end);
+        let [request, response] = [&self.request_body, &self.response_body].map(Body::messages);
         self.count_unknown(end, request.is_none() || response.is_none(), counters);
         let (sent, received) = match role {
             Role::Server => (response, request),
@@ -228,6 +264,16 @@ impl Stream {
             sent,
             received,
         });
+        if let Some(upgraded) = self.upgraded {
+            return Exchange {
+                status: self.status,
+                error: end.error,
+                first_response_ns: self.responded_ns.map(|ns| ns.max(self.start_ns)),
+                end_ns: end.at_ns.max(self.start_ns),
+                response_body_bytes: self.response_body.bytes(),
+                ..*upgraded
+            };
+        }
         Exchange {
             role,
             socket,
@@ -243,28 +289,21 @@ impl Stream {
             // What is answered may be heard before the write that asked has returned.
             first_response_ns: self.responded_ns.map(|ns| ns.max(self.start_ns)),
             end_ns: end.at_ns.max(self.start_ns),
-            request_body_bytes: self.request_ended.then_some(self.request_body.bytes()),
+            request_body_bytes: self.request_body.bytes(),
             response_body_bytes: self.response_body.bytes(),
             trail,
             tls: None,
         }
     }
 
+    /// Its request was one of HTTP/1.
+    pub(super) const fn is_upgraded(&self) -> bool {
+        self.upgraded.is_some()
+    }
+
     /// Whether its response has begun.
     pub(super) const fn has_response(&self) -> bool {
         self.responded_ns.is_some()
-    }
-
-    /// Messages in both bodies. The kernel side tells the last of a body when it ends, by its own
-    /// sender: what was on its way when the other one gave up is not known.
-    fn messages(&self, role: Role, end: End) -> [Option<u64>; 2] {
-        let by_client = end.reset(role).map(|(_, by_client)| by_client);
-        let request_told = self.request_ended || by_client == Some(true);
-        let response_told = end.error.is_none() || by_client == Some(false);
-        [
-            self.request_body.messages().filter(|_| request_told),
-            self.response_body.messages().filter(|_| response_told),
-        ]
     }
 
     fn count_unknown(&self, end: End, messages_unknown: bool, counters: &Counters) {
@@ -285,6 +324,9 @@ impl Stream {
         }
         if self.grpc == Some(true) && messages_unknown {
             counters.unknown(UnknownField::Messages);
+        }
+        if self.status.is_some() && self.response_body.bytes().is_none() {
+            counters.unknown(UnknownField::ResponseBody);
         }
     }
 

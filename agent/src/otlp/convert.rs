@@ -181,10 +181,7 @@ fn http(exchange: &Exchange, route: Option<&str>, attributes: &mut Attributes) {
     attributes.optional("user_agent.original", request.user_agent.as_deref());
     attributes.integer("http.request.body.size", exchange.request_body_bytes);
     if exchange.status.is_some() {
-        attributes.integer(
-            "http.response.body.size",
-            Some(exchange.response_body_bytes),
-        );
+        attributes.integer("http.response.body.size", exchange.response_body_bytes);
     }
 }
 

@@ -36,9 +36,8 @@ impl Counts {
             self.request_size.observe(&SIZE, bytes);
         }
         // Without a response there is no response body, not an empty one.
-        if exchange.status.is_some() {
-            self.response_size
-                .observe(&SIZE, exchange.response_body_bytes);
+        if let (Some(_), Some(bytes)) = (exchange.status, exchange.response_body_bytes) {
+            self.response_size.observe(&SIZE, bytes);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 
 use super::counts::Counts;
 use super::histogram::{Bound, DURATION, Histogram, SIZE};
-use super::store::{Group, Snapshot};
+use super::store::{Figures, Group, Snapshot};
 use super::{Red, Role};
 use crate::telemetry::page::{Family, Format, Kind, Page, Section};
 use crate::telemetry::seconds::Seconds;
@@ -123,13 +123,16 @@ const fn counter(
     }
 }
 
+/// One of the figures of streams.
+type Figure = fn(&Figures) -> u64;
+
 /// The metrics of one role.
 struct Families {
     role: Role,
     call: Family,
     sent: Family,
     received: Family,
-    streams: Family,
+    streams: [(Family, Figure); 5],
     duration: Family,
     first_byte: Family,
     request_size: Family,
@@ -154,11 +157,48 @@ const SERVER: Families = Families {
         "Messages that the service received in calls that have ended.",
         CALLS_SERVED,
     ),
-    streams: gauge(
-        "hark_http2_server_active_streams",
-        "Number of HTTP/2 streams under way to the service.",
-        SERVICE,
-    ),
+    streams: [
+        (
+            gauge(
+                "hark_http2_server_active_streams",
+                "Number of HTTP/2 streams under way to the service.",
+                SERVICE,
+            ),
+            |figures| figures.active,
+        ),
+        (
+            gauge(
+                "hark_http2_server_active_connections",
+                "Number of HTTP/2 connections with streams under way to the service.",
+                SERVICE,
+            ),
+            |figures| figures.connections,
+        ),
+        (
+            gauge(
+                "hark_http2_server_active_streams_busiest_connection",
+                "Number of HTTP/2 streams under way to the service on that of its connections which has most.",
+                SERVICE,
+            ),
+            |figures| figures.busiest,
+        ),
+        (
+            counter(
+                "hark_http2_server_streams_at_limit",
+                "HTTP/2 requests that took the last stream that the server allows on a connection at a time: the next one waits in the client, where it cannot be seen.",
+                SERVICE,
+            ),
+            |figures| figures.at_limit,
+        ),
+        (
+            counter(
+                "hark_http2_server_streams_refused",
+                "HTTP/2 streams that the server did not take up: reset with REFUSED_STREAM, or above the last one of its GOAWAY.",
+                SERVICE,
+            ),
+            |figures| figures.refused,
+        ),
+    ],
     duration: seconds(
         "http_server_request_duration_seconds",
         "Duration of HTTP server requests, from the first byte read to the last byte written.",
@@ -203,11 +243,48 @@ const CLIENT: Families = Families {
         "Messages that the service received in answer to calls that have ended.",
         CALLS_SENT,
     ),
-    streams: gauge(
-        "hark_http2_client_active_streams",
-        "Number of HTTP/2 streams under way from the service.",
-        SERVICE,
-    ),
+    streams: [
+        (
+            gauge(
+                "hark_http2_client_active_streams",
+                "Number of HTTP/2 streams under way from the service.",
+                SERVICE,
+            ),
+            |figures| figures.active,
+        ),
+        (
+            gauge(
+                "hark_http2_client_active_connections",
+                "Number of HTTP/2 connections with streams under way from the service.",
+                SERVICE,
+            ),
+            |figures| figures.connections,
+        ),
+        (
+            gauge(
+                "hark_http2_client_active_streams_busiest_connection",
+                "Number of HTTP/2 streams under way from the service on that of its connections which has most.",
+                SERVICE,
+            ),
+            |figures| figures.busiest,
+        ),
+        (
+            counter(
+                "hark_http2_client_streams_at_limit",
+                "HTTP/2 requests that took the last stream that the server allows on a connection at a time: the next one waits in the client, where it cannot be seen.",
+                SERVICE,
+            ),
+            |figures| figures.at_limit,
+        ),
+        (
+            counter(
+                "hark_http2_client_streams_refused",
+                "HTTP/2 streams that the server did not take up: reset with REFUSED_STREAM, or above the last one of its GOAWAY.",
+                SERVICE,
+            ),
+            |figures| figures.refused,
+        ),
+    ],
     duration: seconds(
         "http_client_request_duration_seconds",
         "Duration of HTTP client requests, from the first byte written to the last byte read.",
@@ -294,16 +371,21 @@ impl Families {
             |counts| &counts.response_size,
             |sum| sum,
         )?;
-        for (group, family) in [(Group::Http, active), (Group::Streams, streams)] {
-            let lines = snapshot
-                .active
-                .iter()
-                .filter(|line| line.role == *role && line.group == group);
+        let mine = |line_role: Role| line_role == *role;
+        let lines = snapshot.active.iter().filter(|line| mine(line.role));
+        for (at, line) in lines.enumerate() {
+            if at == 0 {
+                page.family(active)?;
+            }
+            page.sample(active, &line.labels, line.value)?;
+        }
+        for (family, figure) in streams {
+            let lines = snapshot.streams.iter().filter(|line| mine(line.role));
             for (at, line) in lines.enumerate() {
                 if at == 0 {
                     page.family(family)?;
                 }
-                page.sample(family, &line.labels, line.value)?;
+                page.sample(family, &line.labels, figure(&line.value))?;
             }
         }
         Ok(())

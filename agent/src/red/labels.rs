@@ -47,28 +47,17 @@ impl Scheme {
     }
 }
 
-/// What is active.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Active {
-    /// Requests of one kind.
-    Requests {
-        method: &'static str,
-        scheme: Scheme,
-    },
-    /// HTTP/2 streams.
-    Streams,
-}
-
-/// What tells the series of active requests and streams apart.
+/// What tells the series of active requests apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct ActiveKey {
     pub(super) service: ServiceId,
     pub(super) role: Role,
-    pub(super) what: Active,
+    method: &'static str,
+    scheme: Scheme,
 }
 
 impl ActiveKey {
-    pub(super) fn requests(
+    pub(super) fn new(
         service: ServiceId,
         role: Role,
         method: &Method,
@@ -77,30 +66,25 @@ impl ActiveKey {
         Self {
             service,
             role,
-            what: Active::Requests {
-                method: method.name(),
-                scheme: Scheme::of(scheme),
-            },
-        }
-    }
-
-    pub(super) const fn streams(service: ServiceId, role: Role) -> Self {
-        Self {
-            service,
-            role,
-            what: Active::Streams,
+            method: method.name(),
+            scheme: Scheme::of(scheme),
         }
     }
 
     pub(super) fn labels(&self, service: &ServiceName) -> Arc<str> {
         let mut labels = String::with_capacity(128);
         push_service(&mut labels, service);
-        if let Active::Requests { method, scheme } = self.what {
-            push_label(&mut labels, "http_request_method", method);
-            push_label(&mut labels, "url_scheme", scheme.as_str());
-        }
+        push_label(&mut labels, "http_request_method", self.method);
+        push_label(&mut labels, "url_scheme", self.scheme.as_str());
         labels.into()
     }
+}
+
+/// Those of what is a service's as a whole.
+pub(super) fn of_service(service: &ServiceName) -> Arc<str> {
+    let mut labels = String::with_capacity(64);
+    push_service(&mut labels, service);
+    labels.into()
 }
 
 fn push_service(labels: &mut String, service: &ServiceName) {

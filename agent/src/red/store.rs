@@ -3,6 +3,7 @@
 mod active;
 mod names;
 mod snapshot;
+mod streams;
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -13,9 +14,11 @@ use self::active::Active;
 pub(super) use self::names::{ADDRESSES_PER_SERVICE, METHODS_PER_SERVICE};
 use self::names::{Admission, Names};
 pub(super) use self::snapshot::{Group, Snapshot};
+pub(super) use self::streams::Figures;
+use self::streams::Streams;
 use super::counts::Counts;
 use super::exemplar::Exemplars;
-use super::labels::{self, ActiveKey, Key, OwnedKey};
+use super::labels::{ActiveKey, Key, OwnedKey};
 use super::metrics::StoreMetrics;
 use super::services::{ServiceId, Services};
 use super::target::{OTHER_METHOD, Target};
@@ -62,16 +65,7 @@ struct Overflow {
     http: Counts,
     rpc: Counts,
     requests: i64,
-    streams: i64,
-}
-
-impl Overflow {
-    const fn active(&mut self, what: labels::Active) -> &mut i64 {
-        match what {
-            labels::Active::Requests { .. } => &mut self.requests,
-            labels::Active::Streams => &mut self.streams,
-        }
-    }
+    streams: Streams,
 }
 
 #[derive(Debug)]
@@ -86,6 +80,7 @@ pub(super) struct Store {
     series: Vec<Option<Series>>,
     free: Vec<usize>,
     active: HashMap<ActiveKey, Active>,
+    streams: HashMap<streams::Key, streams::Own>,
     /// Series that `series` hold.
     held: usize,
     names: Names,
@@ -106,6 +101,7 @@ impl Store {
             series: Vec::new(),
             free: Vec::new(),
             active: HashMap::default(),
+            streams: HashMap::default(),
             held: 0,
             names: Names::default(),
             server_overflow: Overflow::default(),
@@ -219,6 +215,7 @@ impl Store {
             series,
             free,
             active,
+            streams,
             held,
             names,
             metrics,
@@ -254,6 +251,15 @@ impl Store {
                 in_use.insert(key.service);
             } else {
                 expired += 1;
+            }
+            stays
+        });
+        streams.retain(|(service, _), own| {
+            let stays = !own.streams.is_idle() || !over(own.used, *service);
+            if stays {
+                in_use.insert(*service);
+            } else {
+                expired += streams::SERIES as u64;
             }
             stays
         });
@@ -336,7 +342,7 @@ impl Store {
 
     /// Series held, without the overflow series.
     fn held(&self) -> usize {
-        self.held + self.active.len()
+        self.held + self.active.len() + streams::SERIES * self.streams.len()
     }
 
     /// Whether nothing at all is remembered.

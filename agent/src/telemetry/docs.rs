@@ -312,7 +312,7 @@ fn requests() -> BTreeMap<String, Family> {
         let mut cut = whole.clone();
         cut.error = Some(ErrorType::ConnectionReset);
         red.observe(&cut, &service, Some("/orders/{id}"));
-        red.stream_begun(&service, role);
+        red.stream_begun(&service, role, 0, false);
         let mut call = whole.clone();
         call.rpc = Some(Rpc {
             status: Some(Code::Internal),

@@ -1,6 +1,7 @@
 //! DATA: counted, summed per stream, never read but for the prefixes of messages.
 
 use hark_common::counter::Counter;
+use hark_common::http2::OTHER_DIRECTION;
 use hark_common::http2::messages::UNKNOWN;
 
 use super::frame::{Header, flag as frame_flag, kind};
@@ -117,6 +118,20 @@ pub fn settle(state: &mut State, s: &mut Scratch, stream: u32) {
         *sum = NOTHING;
         push_sum(s, &told, 0, messages::told(&told));
     }
+}
+
+/// The stream is reset by who receives what the other direction sends: tells that one's sum, too, also
+/// if there is nothing. It stays in its place, for only that direction's events write there; if it is told
+/// again, nobody waits for it any more.
+#[inline(always)]
+pub fn settle_other(state: &mut State, s: &mut Scratch, stream: u32) {
+    let flow = state.flow(s.event.direction ^ 1);
+    let era = flow.era;
+    let mut told = *slot(flow, stream);
+    if told.stream != stream || told.era != era {
+        told = Sum { stream, ..NOTHING };
+    }
+    push_sum(s, &told, OTHER_DIRECTION, messages::told(&told));
 }
 
 /// Tells a sum, with these flags and this about its messages.

@@ -5,7 +5,7 @@ use core::hint::black_box;
 use hark_common::counter::Counter;
 use hark_common::http2::{BLOCK_LIMIT, Http2Position, PIECE_LIMIT, flag as record_flag};
 
-use super::data::{data_begin, settle, skip};
+use super::data::{data_begin, settle, settle_other, skip};
 use super::frame::{HEADER_SIZE, Header, flag as frame_flag, kind};
 use super::join::{PREFACE_REST_SIZE, PREFACE_TAIL_SIZE, is_preface, preface_end, tentative};
 use super::messages::{OFF, covers, give_up, prefix};
@@ -280,8 +280,12 @@ fn frame(env: &mut impl Env, socket: &mut SocketState, state: &mut State, s: &mu
         _ => hand_over = false,
     }
     let ends = header.kind == kind::HEADERS && header.has(frame_flag::END_STREAM);
-    if ends || header.kind == kind::RST_STREAM {
+    let reset = header.kind == kind::RST_STREAM;
+    if ends || reset {
         settle(state, s, stream);
+    }
+    if reset {
+        settle_other(state, s, stream);
     }
     if hand_over {
         let raw = Header::raw(&state.flow(s.event.direction).header);

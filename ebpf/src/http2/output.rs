@@ -11,8 +11,8 @@ use super::{Scratch, State, flag};
 use crate::env::Env;
 use crate::exchange::SocketState;
 
-/// Bytes that one step may add to the record beside payload: three frame headers with what follows that
-/// of DATA, rounded up.
+/// Bytes that one step may add to the record beside payload: three frame headers, two of them of DATA with
+/// what follows those, rounded up.
 pub const ROOM: usize = 64;
 
 /// Whether the record has not the room that a step may need.

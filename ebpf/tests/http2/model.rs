@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hark_common::http2::{Http2Record, flag as record_flag, messages};
+use hark_common::http2::{Http2Record, OTHER_DIRECTION, flag as record_flag, messages};
 use proptest::prelude::*;
 
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -180,6 +180,14 @@ pub fn told(bytes: &[u8]) -> Vec<Told> {
         if frame.kind == DATA {
             let word = u32::from_be_bytes(rest[..4].try_into().expect("four bytes"));
             rest = &rest[4..];
+            if frame.flags & OTHER_DIRECTION != 0 {
+                // Unless the next record is missing.
+                if !rest.is_empty() {
+                    let (next, _) = header(rest);
+                    assert_eq!((next.kind, next.stream), (RST_STREAM, frame.stream));
+                }
+                continue;
+            }
             let (bytes, messages) = data.entry(frame.stream).or_default();
             *bytes += length as u64;
             if *bytes > 0 {

@@ -1,11 +1,14 @@
 //! Any split of the byte streams into calls and segments tells the same.
 
 use hark_common::counter::Counter;
-use hark_common::http2::flag as record_flag;
+use hark_common::http2::{OTHER_DIRECTION, flag as record_flag, messages};
 use hark_common::socket::SocketRole;
 use proptest::prelude::*;
 
-use crate::model::{Frame, PREFACE, Payload, cut, direction, told, truth, whole, wire};
+use crate::model::{
+    DATA, END_HEADERS, Frame, HEADERS, PREFACE, Payload, RST_STREAM, cut, direction, frame, told,
+    truth, whole, wire,
+};
 use crate::tape::{RX, TX, Tape};
 
 /// Compares what was handed over of a direction with the truth.
@@ -75,4 +78,32 @@ proptest! {
         check(&tape, RX, &client, SocketRole::Server);
         check(&tape, TX, &server, SocketRole::Server);
     }
+}
+
+/// Who resets a stream ends both of its directions: the sum of what the other end has sent until then comes
+/// with it, whole messages and those that are not, and once more for a stream without any.
+#[test]
+fn a_reset_tells_of_the_other_direction() {
+    let mut tape = Tape::new();
+    let body = |length: usize| [&[0, 0, 0, 0, 10][..], &vec![7; length]].concat();
+    let client = [
+        PREFACE.to_vec(),
+        wire(&[
+            frame(HEADERS, END_HEADERS, 1, &[0x82]),
+            frame(DATA, 0, 1, &body(10)),
+            frame(DATA, 0, 1, &body(4)),
+            frame(HEADERS, END_HEADERS, 3, &[0x82]),
+        ]),
+    ];
+    tape.call(RX, &client.concat());
+    let resets = [1, 3].map(|stream| frame(RST_STREAM, 0, stream, &[0, 0, 0, 8]));
+    tape.call(TX, &wire(&resets));
+    let mut expected = Vec::new();
+    for (reset, length, word) in [(&resets[0], 24u8, messages::WITHIN | 1), (&resets[1], 0, 0)] {
+        expected.extend([0, 0, length, DATA, OTHER_DIRECTION]);
+        expected.extend(reset.stream.to_be_bytes());
+        expected.extend(word.to_be_bytes());
+        reset.write(&mut expected);
+    }
+    assert_eq!(whole(&tape.records(TX)), expected);
 }

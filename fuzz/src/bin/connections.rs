@@ -64,6 +64,7 @@ impl Account {
                 method,
                 scheme,
                 protocol: _,
+                at_stream_limit: _,
                 opening: _,
             } => {
                 let what = (role, method.clone(), scheme.map(Into::into));

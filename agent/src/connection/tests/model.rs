@@ -182,6 +182,7 @@ impl Model {
                     user_agent: None,
                     client_address: None,
                     content_length,
+                    wants_http2: false,
                     context: context_a(),
                     tracestate: None,
                 },
@@ -192,7 +193,7 @@ impl Model {
                 first_response_ns: None,
                 end_ns: 0,
                 request_body_bytes: Some(body),
-                response_body_bytes: 0,
+                response_body_bytes: Some(0),
                 trail: Trail {
                     netns: 9,
                     ..Trail::default()
@@ -247,7 +248,7 @@ impl Model {
             exchange.status = Some(status);
             exchange.first_response_ns = Some(clock - 5);
             exchange.end_ns = clock - 1;
-            exchange.response_body_bytes = clock;
+            exchange.response_body_bytes = Some(clock);
         }
         let record = ResponseRecord {
             header,
@@ -300,7 +301,7 @@ impl Model {
                         exchange.status = Some(206);
                         exchange.first_response_ns = Some(clock - 5);
                         exchange.end_ns = clock - 1;
-                        exchange.response_body_bytes = clock;
+                        exchange.response_body_bytes = Some(clock);
                     }
                 }
             }

@@ -31,6 +31,7 @@ fn answered(index: u32, status: u16) -> Exchange {
             user_agent: None,
             client_address: None,
             content_length: None,
+            wants_http2: false,
             context: None,
             tracestate: None,
         },
@@ -41,7 +42,7 @@ fn answered(index: u32, status: u16) -> Exchange {
         first_response_ns: Some(2000 + u64::from(index)),
         end_ns: 3000 + u64::from(index),
         request_body_bytes: Some(0),
-        response_body_bytes: 10 + u64::from(index),
+        response_body_bytes: Some(10 + u64::from(index)),
         trail: Trail {
             netns: 9,
             ..Trail::default()
@@ -276,7 +277,7 @@ fn an_abort_ends_every_exchange_under_way() {
         begun.first_response_ns = Some(3500);
         begun.end_ns = 4000;
         begun.request_body_bytes = Some(9);
-        begun.response_body_bytes = 17;
+        begun.response_body_bytes = Some(17);
         let mut silent = answered(2, 0);
         silent.request.method = Method::Post;
         silent.request.content_length = Some(9);
@@ -285,7 +286,7 @@ fn an_abort_ends_every_exchange_under_way() {
         silent.first_response_ns = None;
         silent.end_ns = 5000;
         silent.request_body_bytes = Some(4);
-        silent.response_body_bytes = 0;
+        silent.response_body_bytes = Some(0);
         assert_eq!(run.seen.ended, [answered(0, 200), begun, silent]);
         assert_eq!(run.counted(), []);
     }
@@ -311,7 +312,7 @@ fn a_head_that_is_cut_by_the_end_of_the_connection_is_reported_by_its_request_li
     expected.first_response_ns = None;
     expected.end_ns = 5000;
     expected.request_body_bytes = None;
-    expected.response_body_bytes = 0;
+    expected.response_body_bytes = Some(0);
     assert_eq!(run.seen.ended, [expected]);
 }
 

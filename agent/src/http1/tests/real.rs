@@ -107,6 +107,7 @@ fn cases() -> Vec<Case> {
                 host: Some("localhost".into()),
                 port: Some(9090),
                 user_agent: Some("Java-http-client/21.0.3".into()),
+                wants_http2: true,
                 ..bare(Method::Delete, "/carts/9")
             },
             client: None,

@@ -6,7 +6,7 @@ use hark_common::socket::Task;
 use super::Shared;
 use super::early::{Early, Step};
 use crate::connection::{self, DropReason, Event};
-use crate::exchange::{Endpoint, ErrorType, Role, Trail};
+use crate::exchange::{Endpoint, ErrorType, Exchange, Role, Trail};
 use crate::hash::HashMap;
 use crate::http2::checkpoint::Taken;
 use crate::http2::counters::TableLoss;
@@ -29,6 +29,14 @@ pub(super) struct Moment {
     pub(super) tls: bool,
 }
 
+/// The direction that responses travel in, where this end has that role.
+const fn responses_of(role: Role) -> usize {
+    match role {
+        Role::Server => Http2Direction::Sent as usize,
+        Role::Client => Http2Direction::Received as usize,
+    }
+}
+
 /// The streams of a connection, and what is needed to read of them.
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -48,10 +56,13 @@ pub(super) struct Streams {
     last: u32,
     /// From this identifier on every request was heard.
     watched_from: Option<u32>,
-    /// `SETTINGS_MAX_CONCURRENT_STREAMS` of the server.
-    pub(super) max_streams: Option<u32>,
+    /// `SETTINGS_MAX_CONCURRENT_STREAMS`, by the direction it was sent in: a server may say it before the
+    /// role is known.
+    max_streams: [Option<u32>; 2],
     /// Greatest identifier that the server looks at, by its GOAWAY.
     processed: u32,
+    /// It was one of HTTP/1 before, and the request that changed it is known.
+    upgraded: bool,
 }
 
 impl Streams {
@@ -70,8 +81,9 @@ impl Streams {
             early: Early::default(),
             last: 0,
             watched_from: None,
-            max_streams: None,
+            max_streams: [None; 2],
             processed: u32::MAX,
+            upgraded: false,
         }
     }
 
@@ -92,7 +104,10 @@ impl Streams {
             direction: saved,
         } = taken;
         self.role = self.role.or(role);
-        self.max_streams = self.max_streams.or(max_streams);
+        if let Some(role) = self.role {
+            let limit = &mut self.max_streams[responses_of(role)];
+            *limit = limit.or(max_streams);
+        }
         self.allowed[direction] = self.allowed[direction].max(saved.allowed);
         self.decoders[direction] = saved.decoder;
         if self.damaged[1 - direction] {
@@ -132,10 +147,32 @@ impl Streams {
         self.pass_early(u32::MAX, shared);
         self.watched_from = None;
         let Some(role) = self.role else { return };
-        for (id, stream) in std::mem::take(&mut self.under_way) {
+        for (id, mut stream) in std::mem::take(&mut self.under_way) {
+            if let Some(exchange) = stream.take_upgraded() {
+                sink(Event::Ended(exchange));
+                continue;
+            }
             shared.exchanges.dropped(reason, 1);
             sink(stream.dropped(role, (self.socket, id), reason));
         }
+    }
+
+    /// The request of HTTP/1 that changed the connection to HTTP/2 is answered on stream 1.
+    pub(super) fn upgrade(&mut self, exchange: Exchange) {
+        self.role = Some(exchange.role);
+        // The client's first SETTINGS were a header of this request, `HTTP2-Settings`.
+        let responses = responses_of(exchange.role);
+        self.allowed[responses] = u32::MAX;
+        self.decoders[responses].allow(u32::MAX);
+        self.upgraded = true;
+        self.last = self.last.max(1);
+        self.watched_from = Some(1);
+        self.under_way.insert(1, Stream::upgraded(exchange));
+    }
+
+    /// The connection was one of HTTP/1 before, and the request that changed it is known.
+    pub(super) const fn is_upgraded(&self) -> bool {
+        self.upgraded
     }
 
     /// Takes in what was heard.
@@ -152,7 +189,22 @@ impl Streams {
                 bytes,
                 messages,
                 end_stream,
-            } => self.data(stream, (bytes, messages), end_stream, moment, shared, sink),
+                other,
+            } => {
+                let direction = if other {
+                    1 - moment.direction
+                } else {
+                    moment.direction
+                };
+                let moment = Moment {
+                    direction,
+                    ..moment
+                };
+                self.data(stream, (bytes, messages), end_stream, moment, shared, sink);
+                if other {
+                    self.body_told(stream, direction);
+                }
+            }
             Heard::Block {
                 stream,
                 end_stream,
@@ -176,6 +228,7 @@ impl Streams {
                     self.early.push(stream, Step::Reset(error));
                     return;
                 }
+                self.body_told(stream, moment.direction);
                 self.finish(stream, Some(error), moment, shared, sink);
             }
             Heard::GoAway { last } => {
@@ -192,15 +245,28 @@ impl Streams {
                     self.allowed[other] = self.allowed[other].max(size);
                     self.decoders[other].allow(size);
                 }
-                if max_streams.is_some() && self.carries_requests(moment.direction) == Some(false) {
-                    self.max_streams = max_streams;
-                }
+                let limit = &mut self.max_streams[moment.direction];
+                *limit = max_streams.or(*limit);
             }
             Heard::BlockLost => {
                 self.lose_table(moment.direction, TableLoss::BlockInvalid, shared);
             }
             Heard::Invalid => shared.counters.invalid(),
         }
+    }
+
+    /// A stream is being reset, and nothing is left to be told of what it carried in this direction.
+    fn body_told(&mut self, id: u32, direction: usize) {
+        let of_request = self.carries_requests(direction);
+        if let (Some(stream), Some(of_request)) = (self.under_way.get_mut(&id), of_request) {
+            stream.body_told(of_request);
+        }
+    }
+
+    /// The streams that the server allows at a time, if it has said so.
+    pub(super) fn max_streams(&self) -> Option<u32> {
+        self.role
+            .and_then(|role| self.max_streams[responses_of(role)])
     }
 
     /// Whether requests travel in this direction, if that is known.
@@ -291,7 +357,7 @@ impl Streams {
         let is_final = fields
             .status()
             .is_some_and(|status| status.is_none_or(|status| status >= 200));
-        // The request that asked for the upgrade to HTTP/2, which HTTP/1 has reported.
+        // The request that asked for the upgrade to HTTP/2, if HTTP/1 has reported it already.
         let upgraded = id == 1 && self.damaged == [false; 2];
         if id % 2 == 1 && !watched && is_final && !upgraded {
             shared.exchanges.dropped(DropReason::NoRequest, 1);
@@ -337,7 +403,10 @@ impl Streams {
                     stream.response_data(bytes, messages);
                     (end_stream, None)
                 }
-                Step::Reset(error) => (true, Some(error)),
+                Step::Reset(error) => {
+                    stream.body_told(false);
+                    (true, Some(error))
+                }
             };
             if ends {
                 self.finish(id, error, moment, shared, sink);
@@ -380,7 +449,6 @@ impl Streams {
             parser,
             fields,
             exchanges,
-            counters,
             ..
         } = shared;
         if fields.lacks_method() {
@@ -397,12 +465,10 @@ impl Streams {
             request.scheme.get_or_insert_with(|| "https".into());
         }
         let stream = Stream::new(moment.task, first_ns, request, fields, end_stream);
-        sink(stream.begun(id, self.place_of(role)));
+        let allowed = (self.max_streams()).and_then(|max| usize::try_from(max).ok());
+        let at_limit = allowed == Some(self.under_way.len() + 1);
+        sink(stream.begun(id, self.place_of(role), at_limit));
         self.under_way.insert(id, stream);
-        if self.max_streams.and_then(|max| usize::try_from(max).ok()) == Some(self.under_way.len())
-        {
-            counters.at_limit();
-        }
         if id > self.processed {
             self.finish(id, Some(ErrorType::StreamUnprocessed), moment, shared, sink);
         }
@@ -502,7 +568,10 @@ impl Streams {
     ) {
         let Some(role) = self.role else { return };
         let place = self.place_of(role);
-        shared.exchanges.ended(role);
+        if !stream.is_upgraded() {
+            // HTTP/1 has counted the others.
+            shared.exchanges.ended(role);
+        }
         sink(Event::Ended(stream.ended(id, place, end, &shared.counters)));
     }
 }

@@ -77,7 +77,7 @@ fn an_answer_may_be_heard_before_its_request() {
             (5, Some(Code::NotFound))
         ]
     );
-    assert_eq!(ended[2].response_body_bytes, 10);
+    assert_eq!(ended[2].response_body_bytes, Some(10));
 }
 
 /// What never gets a request is no exchange, and is not kept.

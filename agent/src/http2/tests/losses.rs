@@ -243,3 +243,51 @@ fn the_quietest_connection_goes_and_comes_back_as_one_that_is_joined() {
         .finish(&mut |_| panic!("nothing is under way"));
     assert_eq!(wire.connections.weight(), 0);
 }
+
+proptest::proptest! {
+    /// Records come in another order than they were made in, or not at all. A path is the right one or not
+    /// known, and who reports more than was asked, or an exchange twice, is wrong as well.
+    #[test]
+    fn records_out_of_order_misname_nothing(
+        requests in proptest::collection::vec((0..5_u32, proptest::bool::weighted(0.1)), 1..40),
+        swaps in proptest::collection::vec((0..40_usize, 1..4_usize), 0..6),
+    ) {
+        let mut wire = Wire::new(Role::Server);
+        let base = wire.seq[Side::Requests as usize];
+        let path = |name: u32| format!("/orders/{name}/items");
+        let mut records: Vec<(u32, u32, Option<Vec<u8>>)> = Vec::new();
+        for (number, (name, lost)) in (0_u32..).zip(&requests) {
+            let path = path(*name);
+            let fields = [(":method", "GET"), (":scheme", "http"), (":path", &*path)];
+            let block = wire.block(Side::Requests, &fields);
+            let id = 2 * number + 1;
+            let frames = headers(id, END_STREAM, &block);
+            records.push((base + number, id, Some(frames).filter(|_| !lost)));
+        }
+        let mut moved = false;
+        for (at, by) in swaps {
+            let (at, with) = (at % records.len(), (at + by) % records.len());
+            records.swap(at, with);
+            moved |= at != with;
+        }
+        for (seq, id, frames) in records {
+            if let Some(frames) = frames {
+                wire.seq[Side::Requests as usize] = seq;
+                wire.moved(Side::Requests, &frames);
+            }
+            wire.response(id, END_STREAM, &[(":status", "204")]);
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for exchange in &wire.ended {
+            let (name, _) = requests[exchange.index as usize / 2];
+            let right = path(name);
+            proptest::prop_assert!(["", &*right].contains(&&*exchange.request.path));
+            proptest::prop_assert!(seen.insert(exchange.index));
+        }
+        let whole = !moved && requests.iter().all(|(_, lost)| !lost);
+        if whole {
+            proptest::prop_assert_eq!(seen.len(), requests.len());
+            proptest::prop_assert_eq!(wire.counters.tables_unknown_for(TableLoss::RecordLost), 0);
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use super::wire::*;
 use super::*;
+use hark_common::http2::{OTHER_DIRECTION, flag};
 
 const OK: &[(&str, &str)] = &[(":status", "200"), ("content-type", "text/plain")];
 
@@ -30,7 +31,7 @@ fn a_request_and_its_response_are_an_exchange_on_both_sides() {
         assert_eq!(exchange.first_response_ns, Some(start + 1000));
         assert_eq!(exchange.end_ns, start + 2000);
         assert_eq!(exchange.request_body_bytes, Some(0));
-        assert_eq!(exchange.response_body_bytes, 600);
+        assert_eq!(exchange.response_body_bytes, Some(600));
         wire.end(AbortReason::PeerClosed, 0);
         assert!(wire.ended.is_empty() && wire.dropped.is_empty());
     }
@@ -86,7 +87,7 @@ fn bodies_and_trailers_in_both_directions() {
     let exchange = wire.only();
     assert_eq!(exchange.status, Some(200));
     assert_eq!(exchange.request_body_bytes, Some(1024));
-    assert_eq!(exchange.response_body_bytes, 70_005);
+    assert_eq!(exchange.response_body_bytes, Some(70_005));
 }
 
 /// The response may end before the request does; what comes of the request after that is of no
@@ -278,7 +279,12 @@ fn the_last_stream_that_is_allowed_is_counted() {
     wire.get(3);
     wire.response(1, END_STREAM, OK);
     wire.get(5);
-    assert_eq!(wire.counters.times_at_limit(), 2);
+    assert_eq!(wire.at_limit, 2);
+    // A server that speaks first, before it is certain that it is one.
+    let mut wire = Wire::joined(Role::Server);
+    wire.flagged(Side::Responses, flag::RESYNC, &settings(&[(3, 1)]));
+    wire.get(1);
+    assert_eq!(wire.at_limit, 1);
 }
 
 #[test]
@@ -300,4 +306,130 @@ fn the_response_to_an_upgraded_request_is_not_missed() {
     wire.get(3);
     wire.response(3, END_STREAM, OK);
     assert_eq!(wire.only().index, 3);
+}
+
+/// Either end resets: what both have sent until then is known, if the kernel side could tell it.
+#[test]
+fn bodies_of_a_stream_that_is_reset() {
+    for role in [Role::Server, Role::Client] {
+        for resets in [Side::Requests, Side::Responses] {
+            for told in [true, false] {
+                let mut wire = Wire::new(role);
+                wire.request(1, 0, &[(":method", "POST"), (":path", "/a")]);
+                wire.response(1, 0, OK);
+                // Its own, and the other's.
+                let (own, other) = (data(1, 10, 0), data(1, 20, OTHER_DIRECTION));
+                let frames = [own, if told { other } else { Vec::new() }, reset(1, 8)];
+                wire.moved(resets, &frames.concat());
+                let exchange = wire.only();
+                let other = told.then_some(20);
+                let want = match resets {
+                    Side::Requests => (Some(10), other),
+                    Side::Responses => (other, Some(10)),
+                };
+                let bodies = (exchange.request_body_bytes, exchange.response_body_bytes);
+                assert_eq!(bodies, want, "{role:?} {resets:?}");
+                let unknown = wire.counters.unknown_of(UnknownField::ResponseBody);
+                assert_eq!(unknown, u64::from(want.1.is_none()));
+            }
+        }
+    }
+}
+
+/// With its connection, a response is lost together with the knowledge of its size.
+#[test]
+fn the_body_of_a_response_that_is_cut_off_is_unknown() {
+    let mut wire = Wire::new(Role::Client);
+    wire.get(1);
+    wire.response(1, 0, OK);
+    wire.moved(Side::Responses, &data(1, 10, 0));
+    wire.end(AbortReason::PeerClosed, 0);
+    let exchange = wire.only();
+    assert_eq!(exchange.status, Some(200));
+    assert_eq!(exchange.response_body_bytes, None);
+    assert_eq!(wire.counters.unknown_of(UnknownField::ResponseBody), 1);
+}
+
+/// The request of HTTP/1 with which an upgrade begins.
+fn upgrade(role: Role) -> Exchange {
+    let mut exchange = crate::red::testing::exchange(role);
+    exchange.socket = 7;
+    exchange.status = Some(101);
+    exchange.request.wants_http2 = true;
+    exchange.response_body_bytes = Some(0);
+    exchange
+}
+
+fn upgraded(wire: &mut Wire, exchange: Exchange) {
+    assert!(exchange.is_upgraded());
+    wire.active += 1;
+    let (active, ended, dropped) = (&mut wire.active, &mut wire.ended, &mut wire.dropped);
+    wire.connections
+        .upgrade(exchange, &mut |event| take(event, active, ended, dropped));
+}
+
+#[test]
+fn an_upgraded_request_is_answered_on_stream_1() {
+    for role in [Role::Server, Role::Client] {
+        let mut wire = Wire::silent(role);
+        wire.now = 2_000_000_000;
+        upgraded(&mut wire, upgrade(role));
+        // The server speaks first; only the client's preface makes it certain that this is HTTP/2.
+        wire.flagged(Side::Responses, flag::RESYNC, &settings(&[]));
+        let responded = wire.now;
+        let head = [(":status", "404"), ("x-first", "kept")];
+        wire.response(1, 0, &head);
+        wire.flagged(Side::Requests, flag::START, &settings(&[]));
+        let ended = wire.now;
+        wire.flagged(Side::Responses, flag::START, &data(1, 10, END_STREAM));
+        let want = Exchange {
+            status: Some(404),
+            first_response_ns: Some(responded),
+            end_ns: ended,
+            response_body_bytes: Some(10),
+            ..upgrade(role)
+        };
+        assert_eq!(wire.only(), want);
+        wire.get(3);
+        wire.response(3, END_STREAM, &head);
+        let exchange = wire.only();
+        assert_eq!((exchange.index, exchange.status), (3, Some(404)));
+        assert_eq!(wire.exchanges.dropped_for(DropReason::NoRequest), 0);
+        for loss in [TableLoss::Joined, TableLoss::BlockInvalid] {
+            assert_eq!(wire.counters.tables_unknown_for(loss), 0);
+        }
+    }
+}
+
+#[test]
+fn an_upgrade_without_http2_is_reported_as_it_is() {
+    let mut wire = Wire::silent(Role::Server);
+    let exchange = upgrade(Role::Server);
+    upgraded(&mut wire, exchange.clone());
+    let tick = |wire: &mut Wire, after: u64| {
+        let (active, ended, dropped) = (&mut wire.active, &mut wire.ended, &mut wire.dropped);
+        let now = exchange.end_ns + after;
+        wire.connections
+            .tick(now, &mut |event| take(event, active, ended, dropped));
+    };
+    tick(&mut wire, 9_000_000_000);
+    assert!(wire.ended.is_empty());
+    tick(&mut wire, 11_000_000_000);
+    assert_eq!(wire.only(), exchange);
+    // HTTP/2 has begun, and a record is missing.
+    upgraded(&mut wire, exchange.clone());
+    wire.flagged(Side::Responses, flag::START, &settings(&[]));
+    wire.lose(Side::Responses);
+    wire.moved(Side::Responses, &data(1, 10, END_STREAM));
+    assert_eq!(wire.only(), exchange);
+    assert!(wire.dropped.is_empty());
+    // As many as there is room for.
+    for socket in 100..100 + 2000 {
+        let exchange = Exchange {
+            socket,
+            ..exchange.clone()
+        };
+        upgraded(&mut wire, exchange);
+    }
+    assert_eq!(wire.ended.len(), 2000 - 1024);
 }

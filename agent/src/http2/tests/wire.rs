@@ -76,6 +76,8 @@ pub(super) struct Wire {
     pub(super) origin: u32,
     pub(super) now: u64,
     pub(super) active: usize,
+    /// Requests that took the last stream.
+    pub(super) at_limit: usize,
     pub(super) ended: Vec<Exchange>,
     pub(super) dropped: Vec<DropReason>,
 }
@@ -109,6 +111,7 @@ impl Wire {
             origin: 0,
             now: 1_000_000_000,
             active: 0,
+            at_limit: 0,
             ended: Vec::new(),
             dropped: Vec::new(),
         }
@@ -211,8 +214,16 @@ impl Wire {
             frames,
         };
         let (active, ended, dropped) = (&mut self.active, &mut self.ended, &mut self.dropped);
-        self.connections
-            .part(&part, &mut |event| take(event, active, ended, dropped));
+        let at_limit = &mut self.at_limit;
+        self.connections.part(&part, &mut |event| {
+            if let Event::Begun {
+                at_stream_limit, ..
+            } = event
+            {
+                *at_limit += usize::from(at_stream_limit);
+            }
+            take(event, active, ended, dropped);
+        });
     }
 
     pub(super) fn end(&mut self, reason: AbortReason, errno: u32) {
@@ -247,7 +258,7 @@ impl Wire {
     }
 }
 
-fn take(
+pub(super) fn take(
     event: Event<'_>,
     active: &mut usize,
     ended: &mut Vec<Exchange>,

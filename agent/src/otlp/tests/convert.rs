@@ -114,7 +114,7 @@ fn a_client_span_that_got_no_answer_over_a_unix_socket() {
     exchange.peer = Endpoint::Unix;
     exchange.status = None;
     exchange.first_response_ns = None;
-    exchange.response_body_bytes = 0;
+    exchange.response_body_bytes = Some(0);
     exchange.error = Some(ErrorType::ConnectionReset);
     assert_eq!(
         attributes(&exchange, Some("/ignored")),
@@ -511,7 +511,7 @@ fn the_client_of_a_server_is_its_peer_unless_a_proxy_says_otherwise() {
 fn sizes_beyond_what_can_be_said_and_times_that_run_backwards() {
     let mut exchange = exchange(Role::Server);
     exchange.request_body_bytes = Some(u64::MAX);
-    exchange.response_body_bytes = 1 << 40;
+    exchange.response_body_bytes = Some(1 << 40);
     exchange.first_response_ns = Some(1);
     let all = attributes(&exchange, None);
     for expected in [

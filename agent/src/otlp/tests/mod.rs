@@ -71,6 +71,7 @@ fn exchange(role: Role) -> Exchange {
             user_agent: None,
             client_address: None,
             content_length: None,
+            wants_http2: false,
             context: None,
             tracestate: None,
         },
@@ -81,7 +82,7 @@ fn exchange(role: Role) -> Exchange {
         first_response_ns: Some(5_250_000_000),
         end_ns: 5_500_000_000,
         request_body_bytes: None,
-        response_body_bytes: 12,
+        response_body_bytes: Some(12),
         trail: Trail::default(),
         tls: None,
     }

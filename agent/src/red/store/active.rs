@@ -1,4 +1,4 @@
-//! Requests and streams that are under way.
+//! Requests that are under way.
 
 use std::sync::Arc;
 
@@ -22,12 +22,7 @@ impl Store {
         method: &Method,
         scheme: Option<&str>,
     ) {
-        let key = ActiveKey::requests(self.service(service), role, method, scheme);
-        self.one_more(key);
-    }
-
-    pub(in crate::red) fn stream_begun(&mut self, service: &Arc<Service>, role: Role) {
-        let key = ActiveKey::streams(self.service(service), role);
+        let key = ActiveKey::new(self.service(service), role, method, scheme);
         self.one_more(key);
     }
 
@@ -40,12 +35,7 @@ impl Store {
         method: &Method,
         scheme: Option<&str>,
     ) {
-        let key = ActiveKey::requests(self.service(service), role, method, scheme);
-        self.one_fewer(&key);
-    }
-
-    pub(in crate::red) fn stream_ended(&mut self, service: &Arc<Service>, role: Role) {
-        let key = ActiveKey::streams(self.service(service), role);
+        let key = ActiveKey::new(self.service(service), role, method, scheme);
         self.one_fewer(&key);
     }
 
@@ -58,7 +48,7 @@ impl Store {
         }
         let name = self.services.name(key.service);
         let Some(name) = name.filter(|_| self.held() < self.max_series) else {
-            *self.overflow(key.role).active(key.what) += 1;
+            self.overflow(key.role).requests += 1;
             self.metrics.overflow.inc();
             return;
         };
@@ -79,7 +69,7 @@ impl Store {
                 active.used = Use::at(now);
             }
             _ => {
-                let overflow = self.overflow(key.role).active(key.what);
+                let overflow = &mut self.overflow(key.role).requests;
                 *overflow = (*overflow - 1).max(0);
             }
         }

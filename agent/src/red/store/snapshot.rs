@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::Store;
+use super::streams::Figures;
 use crate::exchange::Role;
 use crate::red::counts::Counts;
 use crate::red::exemplar::Exemplars;
-use crate::red::labels::{self, OVERFLOW};
+use crate::red::labels::OVERFLOW;
 
 /// Label sets copied under one hold of the lock: some tens of microseconds.
 const COPY_PART: usize = 256;
@@ -18,8 +19,6 @@ pub(in crate::red) enum Group {
     Http,
     /// Those of calls.
     Rpc,
-    /// Those of HTTP/2 streams.
-    Streams,
 }
 
 /// One label set on its way to a page.
@@ -38,6 +37,7 @@ pub(in crate::red) struct Line<T> {
 pub(in crate::red) struct Snapshot {
     pub(in crate::red) counts: Vec<Line<Counts>>,
     pub(in crate::red) active: Vec<Line<i64>>,
+    pub(in crate::red) streams: Vec<Line<Figures>>,
     /// The next place to copy.
     next: usize,
     /// Whether exemplars are wanted.
@@ -88,12 +88,19 @@ impl Store {
             active.used.scraped = true;
             snapshot.active.push(Line {
                 role: key.role,
-                group: match key.what {
-                    labels::Active::Requests { .. } => Group::Http,
-                    labels::Active::Streams => Group::Streams,
-                },
+                group: Group::Http,
                 labels: Arc::clone(&active.labels),
                 value: active.count,
+                exemplars: Exemplars::default(),
+            });
+        }
+        for ((_, role), own) in &mut self.streams {
+            own.used.scraped = true;
+            snapshot.streams.push(Line {
+                role: *role,
+                group: Group::Http,
+                labels: Arc::clone(&own.labels),
+                value: own.streams.figures(),
                 exemplars: Exemplars::default(),
             });
         }
@@ -112,19 +119,24 @@ impl Store {
                     });
                 }
             }
-            for (group, active) in [
-                (Group::Http, overflow.requests),
-                (Group::Streams, overflow.streams),
-            ] {
-                if active > 0 {
-                    snapshot.active.push(Line {
-                        role,
-                        group,
-                        labels: OVERFLOW.into(),
-                        value: active,
-                        exemplars: Exemplars::default(),
-                    });
-                }
+            if overflow.requests > 0 {
+                snapshot.active.push(Line {
+                    role,
+                    group: Group::Http,
+                    labels: OVERFLOW.into(),
+                    value: overflow.requests,
+                    exemplars: Exemplars::default(),
+                });
+            }
+            let streams = overflow.streams.figures();
+            if streams != Figures::default() {
+                snapshot.streams.push(Line {
+                    role,
+                    group: Group::Http,
+                    labels: OVERFLOW.into(),
+                    value: streams,
+                    exemplars: Exemplars::default(),
+                });
             }
         }
         false

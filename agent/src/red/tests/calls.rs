@@ -81,21 +81,28 @@ fn methods_beyond_the_limit_are_other() {
 
 #[test]
 fn streams_go_up_and_down_and_beyond_the_limit_as_well() {
-    let red = Red::new(&config(1));
+    let red = Red::new(&config(6));
     let (one, two) = (service("one", 1), service("two", 2));
-    red.stream_begun(&one, Role::Server);
-    red.stream_begun(&one, Role::Server);
-    red.stream_ended(&one, Role::Server);
-    red.stream_begun(&two, Role::Server);
+    red.stream_begun(&one, Role::Server, 1, false);
+    red.stream_begun(&one, Role::Server, 1, true);
+    red.stream_begun(&one, Role::Server, 1, true);
+    red.stream_begun(&one, Role::Server, 2, false);
+    red.stream_ended(&one, Role::Server, 1, true);
+    red.stream_begun(&two, Role::Server, 3, false);
     red.observe(&call(Role::Server, "/a.B/C", Some(Code::Ok)), &two, None);
     let page = own_page(&red, Format::Text);
     for line in [
-        "hark_http2_server_active_streams{service_name=\"one\"} 1\n",
+        "hark_http2_server_active_streams{service_name=\"one\"} 3\n",
+        "hark_http2_server_active_connections{service_name=\"one\"} 2\n",
+        "hark_http2_server_active_streams_busiest_connection{service_name=\"one\"} 2\n",
+        "hark_http2_server_streams_at_limit_total{service_name=\"one\"} 2\n",
+        "hark_http2_server_streams_refused_total{service_name=\"one\"} 1\n",
         "hark_http2_server_active_streams{otel_metric_overflow=\"true\"} 1\n",
         "rpc_server_call_duration_seconds_count{otel_metric_overflow=\"true\"} 1\n",
     ] {
         assert!(page.contains(line), "{line} not in {page}");
     }
-    red.stream_ended(&two, Role::Server);
+    assert_eq!(held(&red), 5);
+    red.stream_ended(&two, Role::Server, 3, false);
     assert!(!own_page(&red, Format::Text).contains("active_streams{otel"));
 }

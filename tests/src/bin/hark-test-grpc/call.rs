@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use anyhow::Result;
@@ -115,7 +115,23 @@ async fn one(channel: Channel, number: usize) -> Result<One> {
     let answers = |messages: u64| if none { 0 } else { messages };
     let mut grpc = Grpc::new(channel);
     grpc.ready().await?;
+    let late = number < late() && number % 33 == 8;
     let (path, sent, received, outcome) = match number % 11 {
+        // The deadline passes: a long one, which a busy machine hardly shortens. Few are waited for.
+        _ if late => {
+            let path = "/hark.test.Echo/Waits";
+            let mut request = request(endless().bytes(), number);
+            request.set_timeout(DEADLINE);
+            let call = async {
+                let call = grpc.server_streaming(request, at(path), Raw).await;
+                drain(call).await
+            };
+            // The library's own clock stops when the response begins.
+            let outcome = tokio::time::timeout(DEADLINE, call).await;
+            let outcome =
+                outcome.unwrap_or_else(|_| Err(Status::deadline_exceeded("it has passed")));
+            (path, 1, 1, outcome)
+        }
         0..=4 => {
             let path = "/hark.test.Echo/Unary";
             let request = request(order.bytes(), number);
@@ -153,12 +169,7 @@ async fn one(channel: Channel, number: usize) -> Result<One> {
         _ => {
             // Given up after the first answer: the stream is reset.
             let path = "/hark.test.Echo/Hangs";
-            let order = Order {
-                status: 0,
-                messages: 1,
-                how: How::Never,
-            };
-            let request = request(order.bytes(), number);
+            let request = request(endless().bytes(), number);
             let call = grpc.server_streaming(request, at(path), Raw).await?;
             let mut answers = call.into_inner();
             answers.message().await?;
@@ -172,6 +183,27 @@ async fn one(channel: Channel, number: usize) -> Result<One> {
         sent,
         received,
     })
+}
+
+/// What a call that waits for its end waits for.
+const DEADLINE: Duration = Duration::from_secs(4);
+
+/// The number from which on no call waits for its deadline.
+fn late() -> usize {
+    static LATE: LazyLock<usize> = LazyLock::new(|| {
+        let late = std::env::var("LATE").ok();
+        late.and_then(|late| late.parse().ok()).unwrap_or(50)
+    });
+    *LATE
+}
+
+/// One message, and no end.
+const fn endless() -> Order {
+    Order {
+        status: 0,
+        messages: 1,
+        how: How::Never,
+    }
 }
 
 /// A request with a header of its own, so that the tables of both ends change all the time.

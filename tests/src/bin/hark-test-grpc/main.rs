@@ -3,8 +3,9 @@
 //! `serve` prints `LISTENING <address>`. `call <address> <connections> <calls> <concurrency>` makes
 //! calls, every kind in turn, and prints `CALLS` and a JSON list of what it counted: method, status,
 //! number of calls, messages sent, messages received. With a path as fifth argument it makes one call on
-//! each connection first, which it does not count, prints `READY`, and waits for that file. UNTIL in the
-//! environment is a file: once it is there, no call begins any more.
+//! each connection first, which it does not count, prints `READY`, and waits for that file. LATE in the
+//! environment is the number from which on no call waits for its deadline, UNTIL a file: once it is there, no
+//! call begins any more.
 
 mod call;
 mod codec;
