@@ -108,10 +108,12 @@ impl Snapshot {
         for sample in samples(page) {
             let sample = sample?;
             match sample.name {
-                "http_server_request_duration_seconds_bucket" => {
+                "http_server_request_duration_seconds_bucket"
+                | "rpc_server_call_duration_seconds_bucket" => {
                     last = Some(snapshot.bucket(sample, Role::Server, last)?);
                 }
-                "http_client_request_duration_seconds_bucket" => {
+                "http_client_request_duration_seconds_bucket"
+                | "rpc_client_call_duration_seconds_bucket" => {
                     last = Some(snapshot.bucket(sample, Role::Client, last)?);
                 }
                 "http_server_active_requests" => snapshot.active(&sample, Role::Server),
@@ -225,6 +227,8 @@ fn loss_name(metric: &str) -> Option<&str> {
     metric
         .strip_prefix("hark_")
         .and_then(|name| name.strip_suffix("_total"))
+        // What the host's network has dropped is no loss of hark's.
+        .filter(|name| !name.starts_with("network_"))
         .filter(|name| {
             name.ends_with("_lost")
                 || name.ends_with("_dropped")

@@ -219,6 +219,21 @@ mod tests {
         );
     }
 
+    /// A call is a request like any other, and what the network drops is not what hark loses.
+    #[test]
+    fn calls_and_what_the_network_drops() {
+        let series = |count| {
+            let http = page(&[("service_name=\"shop\"", [count, count, count])]);
+            let calls = http.replace("http_server_request_duration", "rpc_server_call_duration");
+            let calls = calls.replace("{", "{rpc_method=\"a.B/C\",");
+            format!("{http}{calls}hark_network_softnet_dropped_total{{cpu=\"0\"}} {count}\n")
+        };
+        let summary = compared(&series(0), &series(10), 10);
+        assert_eq!(summary.rows.len(), 1);
+        assert_eq!(summary.rows[0].rate, Some(2.0));
+        assert!(summary.losses.is_empty());
+    }
+
     #[test]
     fn a_restarted_agent_counts_from_zero() {
         let labels = "service_name=\"shop\"";
