@@ -4,6 +4,7 @@
 //! Who looks at the host puts its findings into a [`Report`].
 
 mod examine;
+mod instrumented;
 
 pub use examine::examine;
 
@@ -11,6 +12,8 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use serde::Serialize;
+
+use crate::top::text::clean;
 
 /// How one thing is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -144,7 +147,8 @@ impl Report {
             }
             let state = finding.state.word();
             let line = format!("  {state:<8}  {:<width$}  {}", finding.name, finding.detail);
-            let _ = writeln!(text, "{}", line.trim_end());
+            // Names are those of processes and services, which may be called anything.
+            let _ = writeln!(text, "{}", clean(line.trim_end()));
             for (label, note) in [("lost", &finding.lost), ("do", &finding.remedy)] {
                 if let Some(note) = note {
                     let _ = writeln!(text, "            {:width$}  {label}: {note}", "");

@@ -14,7 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
 use crate::exchange::{Exchange, Method, Role};
-use crate::hash::RandomState;
+use crate::hash::{HashMap, RandomState};
 use crate::identity::Service;
 
 /// The end of the path of an export over HTTP (OTLP specification, "OTLP/HTTP Request").
@@ -26,6 +26,9 @@ const GRPC_PATH: &str = "/opentelemetry.proto.collector.trace.v1.TraceService/Ex
 /// How long after its last export a process is still taken for one that exports, ns.
 const MEMORY_NS: u64 = 600_000_000_000;
 
+/// How often the names are gone through, ns.
+const SWEEP_NS: u64 = 10_000_000_000;
+
 /// Services that are named.
 const NAMES: usize = 1000;
 
@@ -36,8 +39,11 @@ type Label = [(&'static str, String); 1];
 pub(crate) struct Instrumented {
     processes: LruCache<ProcessKey, Traffic, RandomState>,
     max: usize,
-    last_export: Family<Label, Gauge<f64, AtomicU64>>,
-    names: std::collections::HashSet<Arc<str>>,
+    services: Family<Label, Gauge<f64, AtomicU64>>,
+    /// When a process of the service exported last, ns.
+    names: HashMap<Arc<str>, u64>,
+    /// When the names were gone through last, ns.
+    swept_ns: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,16 +58,17 @@ impl Instrumented {
         Self {
             processes: LruCache::unbounded_with_hasher(RandomState::default()),
             max: max.max(1),
-            last_export: Family::default(),
-            names: std::collections::HashSet::new(),
+            services: Family::default(),
+            names: HashMap::default(),
+            swept_ns: 0,
         }
     }
 
     pub(crate) fn register(&self, registry: &mut Registry) {
         registry.register(
             "hark_service_instrumented",
-            "1 for each service of which a process was seen to export OpenTelemetry spans of its own: while it does, its spans are left out",
-            self.last_export.clone(),
+            "1 for each service of which a process exports OpenTelemetry spans of its own, until ten minutes after the last: its spans are left out",
+            self.services.clone(),
         );
     }
 
@@ -75,10 +82,8 @@ impl Instrumented {
                 Role::Client => traffic.sent_ns = Some(exchange.end_ns),
             }
             let exports = traffic.sent_ns.is_some() && !traffic.receives;
-            if exports && self.names.len() < NAMES && self.names.insert(Arc::clone(&service.name)) {
-                self.last_export
-                    .get_or_create_owned(&[("service_name", service.name.to_string())])
-                    .set(1.0);
+            if exports {
+                self.exported(&service.name, exchange.end_ns);
             }
             if self.processes.len() > self.max {
                 self.processes.pop_lru();
@@ -94,6 +99,38 @@ impl Instrumented {
                     .is_some_and(|sent| exchange.end_ns.saturating_sub(sent) < MEMORY_NS)
         })
     }
+}
+
+impl Instrumented {
+    fn exported(&mut self, name: &Arc<str>, now_ns: u64) {
+        if let Some(last_ns) = self.names.get_mut(name) {
+            *last_ns = now_ns.max(*last_ns);
+        } else if self.names.len() < NAMES {
+            self.names.insert(Arc::clone(name), now_ns);
+            self.services.get_or_create_owned(&label(name)).set(1.0);
+        }
+    }
+
+    /// Takes the time, `CLOCK_MONOTONIC`, ns: services whose processes have not exported for as long as they
+    /// are remembered are not named any longer.
+    pub(crate) fn tick(&mut self, now_ns: u64) {
+        if now_ns.saturating_sub(self.swept_ns) < SWEEP_NS {
+            return;
+        }
+        self.swept_ns = now_ns;
+        let services = &self.services;
+        self.names.retain(|name, last_ns| {
+            let stays = now_ns.saturating_sub(*last_ns) < MEMORY_NS;
+            if !stays {
+                services.remove(&label(name));
+            }
+            stays
+        });
+    }
+}
+
+fn label(name: &Arc<str>) -> Label {
+    [("service_name", name.to_string())]
 }
 
 /// Whether an exchange is an export of spans that was taken.
@@ -143,6 +180,27 @@ mod tests {
         other.end_ns += MEMORY_NS + 1_000_000_000;
         assert!(!instrumented.observe(&other, &shop));
         assert!(!instrumented.observe(&export(Role::Client, 2, "/", 200), &shop));
+    }
+
+    #[test]
+    fn services_are_named_while_they_export() {
+        let mut instrumented = Instrumented::new(8);
+        let mut registry = Registry::default();
+        instrumented.register(&mut registry);
+        let named = || {
+            let mut page = String::new();
+            prometheus_client::encoding::text::encode(&mut page, &registry).unwrap();
+            page.contains("{service_name=\"shop\"} 1.0")
+        };
+        let export = export(Role::Client, 1, HTTP_PATH, 200);
+        assert!(!named());
+        instrumented.observe(&export, &service("shop", 1));
+        assert!(named());
+        instrumented.tick(export.end_ns + MEMORY_NS - 1);
+        assert!(named());
+        instrumented.tick(export.end_ns + MEMORY_NS + SWEEP_NS);
+        assert!(!named());
+        assert!(instrumented.names.is_empty());
     }
 
     #[test]

@@ -94,6 +94,9 @@ impl Traces {
 
     /// Takes the time: `CLOCK_MONOTONIC`, ns.
     pub(crate) fn tick(&mut self, now_ns: u64) {
+        if let Some(instrumented) = &mut self.instrumented {
+            instrumented.tick(now_ns);
+        }
         let (fragments, mut sink) = self.parts();
         fragments.tick(now_ns, &mut sink);
     }

@@ -2,14 +2,16 @@
 //! keeps who samples by the same share.
 
 use std::collections::BTreeSet;
+use std::process::Command;
 use std::time::Duration;
 
 use hark_tests::agent::{self, Agent};
 use hark_tests::load::{Body, Plan, Request, Sent};
 use hark_tests::metrics::counts;
 use hark_tests::otlp::{ARRIVAL, Manner, Receiver, Span};
+use hark_tests::process::Process;
 use hark_tests::server::Server;
-use hark_tests::{need, wait};
+use hark_tests::{need, tools, wait};
 
 /// 2^56 possible values of a trace's randomness, of which a share of a quarter keeps the highest.
 const QUARTER: u64 = (1 << 56) / 4 * 3;
@@ -249,5 +251,13 @@ fn who_exports_spans_itself_is_left_out() {
         let labels = [("service_name", sent.service.as_str())];
         let told = agent.page().total("hark_service_instrumented", &labels);
         assert_eq!(told, u64::from(spans == 0));
+        let mut doctor = Command::new(tools::hark());
+        doctor
+            .arg("doctor")
+            .env("HARK_LISTEN", agent.address().to_string())
+            .env("HARK_TRACES_LEAVE_OUT_INSTRUMENTED", leave_out)
+            .env_remove("HARK_BIN");
+        let said = Process::finish(doctor, Duration::from_secs(60)).1;
+        assert_eq!(said.contains(&sent.service), spans == 0, "{said}");
     }
 }

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use super::instrumented::instrumented;
 use super::{Finding, Report, State};
 use crate::config::{Config, LogOutput};
 use crate::identity::Identities;
@@ -82,6 +83,7 @@ pub fn examine(config: &Config) -> Report {
     findings.push(tcp_sockets());
     findings.extend(cgroups(&config.proc_root));
     findings.extend(endpoints(config));
+    findings.extend(instrumented(config));
     Report { findings }
 }
 

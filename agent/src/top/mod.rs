@@ -15,7 +15,7 @@ mod screen;
 pub mod snapshot;
 mod summary;
 mod table;
-mod text;
+pub(crate) mod text;
 
 use fetch::{FetchError, Target};
 use snapshot::{Snapshot, SnapshotError};

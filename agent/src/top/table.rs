@@ -6,7 +6,7 @@ use super::host::Host;
 use super::quantile::Quantile;
 use super::snapshot::{Role, ServiceKey};
 use super::summary::{Row, Summary};
-use super::text::{bound_text, bytes, rate, seconds_text, share, trimmed};
+use super::text::{bound_text, bytes, clean, rate, seconds_text, share, trimmed};
 
 /// Columns after the service's name: heading, width, and how much it is worth when the terminal is
 /// narrow (the lowest goes first).
@@ -156,20 +156,6 @@ fn name(service: &ServiceKey) -> String {
     } else {
         clean(&format!("{}/{}", service.namespace, service.name))
     }
-}
-
-/// A name comes from any process on the host. Control characters would drive the terminal, and
-/// direction marks would reorder the line.
-fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| match c {
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                char::REPLACEMENT_CHARACTER
-            }
-            c if c.is_control() => char::REPLACEMENT_CHARACTER,
-            c => c,
-        })
-        .collect()
 }
 
 fn cells(row: &Row) -> [String; 7] {

@@ -75,6 +75,20 @@ pub(super) fn bytes(bytes: f64) -> String {
     format!("{} {}", trimmed(value, 1), UNITS[unit])
 }
 
+/// A name comes from any process on the host. Control characters would drive the terminal, and
+/// direction marks would reorder the line.
+pub(crate) fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
+                char::REPLACEMENT_CHARACTER
+            }
+            c if c.is_control() => char::REPLACEMENT_CHARACTER,
+            c => c,
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
