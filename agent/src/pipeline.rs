@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use crate::clock::{Clock, Sample};
 use crate::config::Config;
-use crate::connection::{Connections, Counters, Event};
+use crate::connection::{self, Connections, Counters, Event};
 use crate::exchange::{Exchange, Protocol};
 use crate::http1::HeadParser;
 use crate::http2;
@@ -259,7 +259,7 @@ impl Outputs {
         if self.graph.is_none() {
             return;
         }
-        let (role, local, peer, header, task, netns) = match record {
+        let (role, local, peer, header, task, (netns, trail)) = match record {
             Record::Request {
                 role,
                 local,
@@ -272,7 +272,7 @@ impl Outputs {
                 peer,
                 &record.header,
                 &record.task,
-                record.local.netns,
+                (record.local.netns, connection::trail(&record.peer)),
             ),
             Record::Http2 {
                 role,
@@ -286,7 +286,7 @@ impl Outputs {
                 peer,
                 &record.header,
                 &record.task,
-                record.local.netns,
+                (record.local.netns, connection::trail(&record.peer)),
             ),
             _ => return,
         };
@@ -297,6 +297,7 @@ impl Outputs {
             peer: *peer,
             netns,
             socket: header.socket,
+            peer_socket: trail.peer_socket,
             process: task.process,
             time_ns: header.time_ns,
         };

@@ -14,7 +14,8 @@
 //! that of its own end. The other end may be heard a moment later, for a server can be quicker than
 //! the record of its client's request; an exchange whose other end is not known yet waits a second.
 //!
-//! Connections over `AF_UNIX` have no addresses to match; they are left out and counted.
+//! Connections over `AF_UNIX` have no addresses, but each socket knows its other end. Where that is not heard
+//! they are left out and counted.
 
 mod edges;
 mod ends;
@@ -59,6 +60,8 @@ pub struct Heard {
     pub netns: u32,
     /// The socket's cookie.
     pub socket: u64,
+    /// That of the socket at the other end, where the kernel knows it (`AF_UNIX`), else 0.
+    pub peer_socket: u64,
     /// The process.
     pub process: ProcessKey,
     /// When, ns (`CLOCK_MONOTONIC`).
@@ -143,7 +146,14 @@ impl ServiceGraph {
 
     /// Counts an exchange, or keeps it until its other end is known.
     pub fn ended(&mut self, exchange: &Exchange, service: &Arc<Service>) {
-        let Some(pair) = Pair::of(exchange.role, &exchange.local, &exchange.peer) else {
+        let pair = Pair::of(
+            exchange.role,
+            &exchange.local,
+            &exchange.peer,
+            exchange.socket,
+            exchange.trail.peer_socket,
+        );
+        let Some(pair) = pair else {
             self.metrics.unplaced.inc();
             return;
         };
@@ -206,7 +216,11 @@ impl ServiceGraph {
         } = waiting;
         let other = match self.ends.other(&pair, half.role, socket, start_ns) {
             Some(service) => End::Service(service),
-            None => End::Remote(name),
+            None if pair.may_leave() => End::Remote(name),
+            None => {
+                self.metrics.unplaced.inc();
+                return;
+            }
         };
         self.shared.edges().count(&half, other);
     }

@@ -5,6 +5,9 @@
 //! only where addresses are unique: loopback addresses are per network namespace, and two
 //! namespaces may use the same private network. So ends on loopback must be in one namespace, and a
 //! pair that was heard in two namespaces as the same end is ambiguous and matches nothing.
+//!
+//! A connection over `AF_UNIX` has no addresses. The kernel knows the socket at its other end, so it goes
+//! by that of the client.
 
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
@@ -26,26 +29,50 @@ const FRESH_NS: u64 = 60_000_000_000;
 
 /// A connection, the same for both ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Pair {
-    client: SocketAddr,
-    server: SocketAddr,
+pub(super) enum Pair {
+    Inet {
+        client: SocketAddr,
+        server: SocketAddr,
+    },
+    Unix {
+        /// Cookie of the client's socket.
+        client: u64,
+    },
 }
 
 impl Pair {
-    /// `None` for what has no addresses.
-    pub(super) const fn of(role: Role, local: &Endpoint, peer: &Endpoint) -> Option<Self> {
-        let (Endpoint::Inet(local), Endpoint::Inet(peer)) = (*local, *peer) else {
-            return None;
-        };
-        let (client, server) = match role {
-            Role::Client => (local, peer),
-            Role::Server => (peer, local),
-        };
-        Some(Self { client, server })
+    /// Of the connection of a socket with this cookie, whose other end has the cookie `peer_socket`, 0 where
+    /// that is not known: only `AF_UNIX` tells. `None` if nothing names it.
+    pub(super) const fn of(
+        role: Role,
+        local: &Endpoint,
+        peer: &Endpoint,
+        socket: u64,
+        peer_socket: u64,
+    ) -> Option<Self> {
+        match (role, *local, *peer) {
+            (Role::Client, Endpoint::Inet(client), Endpoint::Inet(server))
+            | (Role::Server, Endpoint::Inet(server), Endpoint::Inet(client)) => {
+                Some(Self::Inet { client, server })
+            }
+            (Role::Client, ..) => Some(Self::Unix { client: socket }),
+            (Role::Server, ..) if peer_socket != 0 => Some(Self::Unix {
+                client: peer_socket,
+            }),
+            (Role::Server, ..) => None,
+        }
+    }
+
+    /// Its other end may be on another host.
+    pub(super) const fn may_leave(&self) -> bool {
+        matches!(self, Self::Inet { .. })
     }
 
     fn is_loopback(&self) -> bool {
-        self.client.ip().is_loopback() || self.server.ip().is_loopback()
+        match self {
+            Self::Inet { client, server } => client.ip().is_loopback() || server.ip().is_loopback(),
+            Self::Unix { .. } => false,
+        }
     }
 }
 
@@ -92,7 +119,15 @@ impl Default for Ends {
 
 impl Ends {
     pub(super) fn heard(&mut self, heard: &Heard, service: impl FnOnce() -> ServiceId) {
-        let Some(pair) = Pair::of(heard.role, &heard.local, &heard.peer) else {
+        let Heard {
+            role,
+            local,
+            peer,
+            socket,
+            peer_socket,
+            ..
+        } = heard;
+        let Some(pair) = Pair::of(*role, local, peer, *socket, *peer_socket) else {
             return;
         };
         let connection = self

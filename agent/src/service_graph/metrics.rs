@@ -45,7 +45,7 @@ impl GraphMetrics {
         );
         registry.register(
             "hark_service_graph_unplaced",
-            "Exchanges over AF_UNIX, whose other end cannot be told from the socket, left out of the graph",
+            "Exchanges over AF_UNIX whose other end was not heard, left out of the graph",
             unplaced.clone(),
         );
     }

@@ -43,6 +43,7 @@ impl Fixture {
                 peer: endpoint(peer),
                 netns: 1,
                 socket: self.sockets,
+                peer_socket: 0,
                 process: ProcessKey {
                     pid: service.pid,
                     ..ProcessKey::default()
@@ -61,6 +62,7 @@ impl Fixture {
         let heard = &side.heard;
         let mut ended = exchange(heard.role);
         ended.socket = heard.socket;
+        ended.trail.peer_socket = heard.peer_socket;
         ended.local = heard.local;
         ended.peer = heard.peer;
         ended.request.host = host.map(Into::into);
@@ -354,15 +356,27 @@ fn those_that_wait_are_limited() {
 }
 
 #[test]
-fn sockets_without_addresses_are_left_out_and_counted() {
+fn sockets_without_addresses_are_known_by_their_other_end() {
     let mut graph = Fixture::new(|_| ());
-    let shop = service("shop", 1);
-    let mut unix = exchange(Role::Server);
-    (unix.local, unix.peer) = (Endpoint::Unix, Endpoint::Unix);
-    graph.graph.ended(&unix, &shop);
+    let (shop, web) = (service("shop", 1), service("web", 2));
+    let unix = |graph: &mut Fixture, role, service, peer_socket| {
+        let mut side = graph.end(role, service, "10.0.0.1:1", "10.0.0.1:2");
+        (side.heard.local, side.heard.peer) = (Endpoint::Unix, Endpoint::Unix);
+        side.heard.peer_socket = peer_socket;
+        side
+    };
+    let asks = unix(&mut graph, Role::Client, &web, 0);
+    let answers = unix(&mut graph, Role::Server, &shop, asks.heard.socket);
+    // One whose client is not heard, and one whose socket does not know its other end.
+    let alone = unix(&mut graph, Role::Server, &shop, 1);
+    let unknown = unix(&mut graph, Role::Server, &shop, 0);
+    for side in [&answers, &asks, &alone, &unknown] {
+        graph.hear(side);
+        graph.end_of(side, Some("localhost"), 200);
+    }
     graph.graph.settle(u64::MAX);
-    assert_eq!(graph.edges(), edges([]));
-    assert_eq!(graph.own("hark_service_graph_unplaced_total"), "1");
+    assert_eq!(graph.edges(), edges([("web > shop", [1, 0, 1, 1])]));
+    assert_eq!(graph.own("hark_service_graph_unplaced_total"), "2");
 }
 
 #[test]
