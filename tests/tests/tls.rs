@@ -357,3 +357,45 @@ fn off() {
     let ready = hark_tests::http::get(agent.address(), "/readyz", "*/*").expect("it answers");
     assert!(!ready.body.contains("tls_enter"), "{}", ready.body);
 }
+
+/// What Java encrypts cannot be read: its connections are counted, and said to be Java's. The other end of
+/// them is read.
+#[test]
+fn java_is_not_readable() {
+    const CONNECTIONS: u64 = 4;
+    const REQUESTS: u64 = 5;
+    need!(agent::root());
+    let certificate = need!(Certificate::make());
+    let agent = Agent::start(&[READ]);
+    let server = need!(nginx("tls-java", &certificate));
+    let client = names::unique("tls-java-client");
+    let mut java = Command::new(need!(tools::find("java")));
+    java.args(["-XX:+UseSerialGC", "-Xmx256m"])
+        .arg(tools::source("TlsClient.java"))
+        .arg(server.tcp().port().to_string())
+        .args([CONNECTIONS.to_string(), REQUESTS.to_string()])
+        .env("OTEL_SERVICE_NAME", &client);
+    let mut java = Process::start(java);
+    let sent = java.line("SENT ");
+    let sent = sent.unwrap_or_else(|error| panic!("{error}\n{}", java.stderr()));
+    assert_eq!(sent, (CONNECTIONS * REQUESTS).to_string());
+    let want = counts(&[("GET", "200", CONNECTIONS * REQUESTS)]);
+    agent.expect_served(&server.service, &want);
+    assert_eq!(agent.client_counts(&client), counts(&[]));
+    let of_client = |readable: &str| {
+        let labels = [
+            ("service_name", client.as_str()),
+            ("library", "java"),
+            ("readable", readable),
+        ];
+        agent.page().total("hark_tls_connections_total", &labels)
+    };
+    wait::expect("connections of Java", &CONNECTIONS, || of_client("false"));
+    assert_eq!(of_client("true"), 0);
+    let mut doctor = Command::new(tools::hark());
+    doctor.arg("doctor").env_remove("HARK_BIN");
+    let said = Process::finish(doctor, Duration::from_secs(60)).1;
+    let line = said.lines().find(|line| line.contains("libjvm.so"));
+    let line = line.unwrap_or_else(|| panic!("no line of Java in\n{said}"));
+    assert!(line.contains("degraded") && line.contains("java"), "{line}");
+}
