@@ -68,6 +68,9 @@ pub(crate) const CHECKS: &[Check] = &[
 /// How often each connection asks for all of the requests.
 const ROUNDS: usize = 16;
 
+/// Exchanges of a check.
+pub(crate) const EXCHANGES: usize = 4 * ROUNDS;
+
 /// Carries it out; gives what was heard of it.
 pub(crate) fn check_one(check: &Check, agent: &Agent) -> String {
     let server = start(check);
@@ -85,7 +88,7 @@ pub(crate) fn check_one(check: &Check, agent: &Agent) -> String {
         .run();
     assert_eq!(sent.outcome.failed, Default::default(), "broken exchanges");
     let counts = sent.counts();
-    let asked = 4 * ROUNDS as u64;
+    let asked = EXCHANGES as u64;
     assert_eq!((counts.len(), sent.total()), (4, asked), "{counts:?}");
     wait::expect_within(
         PATIENCE,

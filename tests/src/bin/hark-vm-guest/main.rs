@@ -4,6 +4,7 @@
 
 mod attached;
 mod books;
+mod clock;
 mod grpc;
 mod heard;
 mod machine;
@@ -67,8 +68,14 @@ fn main() -> anyhow::Result<()> {
 fn agent(report: &mut Report) {
     // Twice the patience: the verifier gives up a program only after a million instructions.
     let Some(agent) = report.check_for("starts", || {
-        let agent =
-            Agent::start_within(2 * PATIENCE, Turn::take(), &[("HARK_CAPTURE_TLS", "true")]);
+        let environment = [
+            ("HARK_CAPTURE_TLS", "true"),
+            ("HARK_REQUEST_LOG_OUTPUT", "file"),
+            ("HARK_REQUEST_LOG_PATH", clock::LOG),
+            ("HARK_REQUEST_LOG_WHICH", "all"),
+            ("HARK_REQUEST_LOG_MAX_PER_SECOND", "1000000"),
+        ];
+        let agent = Agent::start_within(2 * PATIENCE, Turn::take(), &environment);
         ("ready".into(), agent)
     }) else {
         return;
@@ -83,6 +90,7 @@ fn agent(report: &mut Report) {
         report.check(name, || tls::check(agent, protocol, manner));
     }
     report.check("losses", || losses(agent));
+    report.check("clock set by hours", || clock::check(agent));
     report.check("CPU of a service", || resources::cpu(agent));
     report.check("memory of a service", || resources::memory(agent));
     report.check("network of a service", || resources::network(agent));
