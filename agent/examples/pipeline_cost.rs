@@ -7,11 +7,13 @@
 //! turns, go through the agent's own pipeline. The spans are offered to an exporter whose collector
 //! is absent, so that its queue is full and each span is made and then dropped: a span that is
 //! sampled out. Prints one JSON object: ns of CPU time per exchange of each round, without and with
-//! the exporter, and with the request log of every exchange (to `/dev/null`) beside it. It fails if not every exchange has reached the histograms, or not every span was
-//! offered.
+//! the exporter, with the request log of every exchange (to `/dev/null`) beside it, and with the exporter
+//! where one span in a hundred is kept; and the bytes that the spans under way take when 50,000 exchanges
+//! end in a second. It fails if not every exchange has reached the histograms, or not every span was offered.
 
 use std::error::Error;
 use std::net::{Ipv4Addr, TcpListener};
+use std::time::{Duration, Instant};
 
 use hark::clock::Clock;
 use hark::config::{Config, LogOutput, Which};
@@ -47,7 +49,9 @@ fn main() -> Result<(), Box<dyn Error>> {
         .worker_threads(1)
         .enable_all()
         .build()?;
-    let without = measure(&bytes, &starts, exchanges, rounds, None, None)?;
+    let records = (&bytes[..], &starts[..]);
+    let all = Config::default();
+    let without = measure(records, rounds, &all, None, None)?;
     // A port of ours that nobody listens on: connections are refused, not left waiting.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
@@ -56,18 +60,31 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = OtlpConfig::new(Protocol::HttpProtobuf, endpoint);
     let exporter = Exporter::start(config, runtime.handle())?;
     let own = Some(exporter.clone());
-    let with = measure(&bytes, &starts, exchanges, rounds, own, None)?;
+    let with = measure(records, rounds, &all, own, None)?;
     let own = Some(exporter.clone());
-    let everything = measure(&bytes, &starts, exchanges, rounds, own, log()?)?;
+    let everything = measure(records, rounds, &all, own, log()?)?;
     let offered = 2 * u64::from(exchanges) * u64::from(rounds);
     if exporter.offered() != offered {
         return Err(format!("{} spans offered, not {offered}", exporter.offered()).into());
     }
+    let mut some = Config::default();
+    some.sampling.probability = 0.01;
+    let own = Some(exporter.clone());
+    let sampled = measure(records, rounds, &some, own, None)?;
+    let kept = exporter.offered() - offered;
+    let expected = f64::from(exchanges) * f64::from(rounds) / 100.0;
+    // Six standard deviations.
+    if (f64::from(u32::try_from(kept)?) - expected).abs() > 6.0 * expected.sqrt() {
+        return Err(format!("{kept} spans kept, where {expected} are to be expected").into());
+    }
+    let held = held(records, &all, exporter)?;
     let figures = serde_json::json!({
         "exchanges": exchanges,
         "to_histogram_ns": without,
         "to_histogram_and_span_ns": with,
         "everything_ns": everything,
+        "one_percent_ns": sampled,
+        "spans_under_way_bytes": held,
     });
     println!("{figures}");
     Ok(())
@@ -85,15 +102,15 @@ fn log() -> Result<Option<RequestLog>, Box<dyn Error>> {
 
 /// ns of CPU time per exchange, of each round.
 fn measure(
-    bytes: &[u8],
-    starts: &[usize],
-    exchanges: u32,
+    (bytes, starts): (&[u8], &[usize]),
     rounds: u32,
+    config: &Config,
     exporter: Option<Exporter>,
     log: Option<RequestLog>,
 ) -> Result<Vec<f64>, Box<dyn Error>> {
+    let exchanges = u32::try_from(starts.len() / 2)?;
     let mut telemetry = Telemetry::new();
-    let mut pipeline = Pipeline::new(&Config::default(), Clock::new(), exporter, &mut telemetry)?;
+    let mut pipeline = Pipeline::new(config, Clock::new(), exporter, &mut telemetry)?;
     if let Some(log) = log {
         pipeline.log_to(log, &mut telemetry);
     }
@@ -124,6 +141,54 @@ fn measure(
         return Err(format!("{seen} exchanges in the histograms, not {expected}").into());
     }
     Ok(times)
+}
+
+/// Bytes that the pipeline takes more than before, at most, in each of three seconds in which 50,000
+/// exchanges end, evenly: what is kept of each until its trace is decided, and the queue of spans.
+fn held(
+    (bytes, starts): (&[u8], &[usize]),
+    config: &Config,
+    exporter: Exporter,
+) -> Result<Vec<u64>, Box<dyn Error>> {
+    const PER_SECOND: u32 = 50_000;
+    let mut telemetry = Telemetry::new();
+    let mut pipeline = Pipeline::new(config, Clock::new(), Some(exporter), &mut telemetry)?;
+    let mut most = Vec::new();
+    let mut pairs = starts.chunks(2).cycle();
+    let mut left = starts.len() / 2;
+    for _ in 0..3 {
+        let (begin, before) = (Instant::now(), allocated());
+        let mut peak = 0;
+        let mut ended = 0;
+        while ended < PER_SECOND {
+            let due = begin.elapsed().as_secs_f64() * f64::from(PER_SECOND);
+            while f64::from(ended) < due && ended < PER_SECOND {
+                for start in pairs.next().unwrap_or_default() {
+                    pipeline.record(&bytes[*start..]);
+                }
+                ended += 1;
+                left -= 1;
+                if left == 0 {
+                    // The connections begin anew.
+                    left = starts.len() / 2;
+                    pipeline.finish();
+                }
+            }
+            pipeline.drained();
+            peak = peak.max(allocated().saturating_sub(before));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        pipeline.finish();
+        most.push(peak);
+    }
+    Ok(most)
+}
+
+/// Bytes of the heap that are in use by this thread's allocations.
+fn allocated() -> u64 {
+    // SAFETY: no more than a look at the allocator's own figures.
+    let heap = unsafe { libc::mallinfo2() };
+    (heap.uordblks + heap.hblkhd) as u64
 }
 
 /// The records of the exchanges, one after the other, and where each begins. Their times are of

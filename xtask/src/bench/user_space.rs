@@ -148,6 +148,18 @@ fn figures(report: &str) -> Result<Vec<Figure>> {
             Budget::None,
         )
         .with(values("everything_ns")?),
+        Figure::new(
+            "user space, replay: record to histogram, one span in a hundred kept",
+            "ns/exchange",
+            Budget::None,
+        )
+        .with(values("one_percent_ns")?),
+        Figure::new(
+            "memory of spans under way, at 50,000 exchanges a second",
+            "bytes",
+            Budget::None,
+        )
+        .with(values("spans_under_way_bytes")?),
     ])
 }
 
@@ -157,11 +169,12 @@ mod tests {
 
     #[test]
     fn every_round_is_a_value() {
-        let report =
-            r#"{"to_histogram_ns":[1.0,2.5],"to_histogram_and_span_ns":[3],"everything_ns":[4]}"#;
+        let report = r#"{"to_histogram_ns":[1.0,2.5],"to_histogram_and_span_ns":[3],
+            "everything_ns":[4],"one_percent_ns":[5],"spans_under_way_bytes":[6]}"#;
         let figures = figures(report).unwrap();
         let values: Vec<_> = figures.iter().map(|figure| &figure.values[..]).collect();
-        assert_eq!(values, [&[1.0, 2.5][..], &[3.0][..], &[4.0][..]]);
+        let expected: [&[f64]; 5] = [&[1.0, 2.5], &[3.0], &[4.0], &[5.0], &[6.0]];
+        assert_eq!(values, expected);
     }
 
     #[test]
