@@ -4,6 +4,7 @@ use crate::agent::{self, Agent};
 use crate::disk::Small;
 use crate::load::{Plan, Sent};
 use crate::metrics::Page;
+use crate::names;
 use crate::otlp::{ARRIVAL, Manner, Receiver};
 use crate::server::Server;
 use crate::skip::Skip;
@@ -30,8 +31,10 @@ fn spans(page: &Page) -> [u64; 4] {
 pub(super) fn collector(scale: Scale) -> Result<Outcome, Skip> {
     agent::root()?;
     let nginx = nginx()?;
-    let receiver = Receiver::grpc(Manner::Accepting);
-    let (address, endpoint) = (receiver.address(), receiver.endpoint());
+    // Not one that a connection may be given while nobody listens there, such as the agent's own.
+    let address = names::free_address();
+    let receiver = Receiver::grpc_at(address, Manner::Accepting);
+    let endpoint = receiver.endpoint();
     let agent = Agent::start(&[
         ("OTEL_EXPORTER_OTLP_ENDPOINT", &endpoint),
         ("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"),
