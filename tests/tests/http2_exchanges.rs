@@ -1,8 +1,12 @@
 //! HTTP/2 in clear text: what h2load counts is what the agent reports of both ends.
 
+use std::process::Command;
+use std::time::Duration;
+
 use hark_tests::agent::{self, Agent};
 use hark_tests::metrics::counts;
-use hark_tests::{h2load, need};
+use hark_tests::process::Process;
+use hark_tests::{h2load, names, need, tools};
 
 #[test]
 fn every_stream_is_an_exchange_on_both_ends() {
@@ -91,6 +95,40 @@ fn streams_at_the_limit() {
         assert!(at_limit.contains(&seen), "{end}: {seen}");
         assert_eq!(figure("streams_refused_total"), 0, "{end}");
         assert_eq!(figure("active_connections"), 0, "{end}");
+    }
+}
+
+/// A stream that the server does not take up has no status, and is counted at both ends.
+#[test]
+fn streams_that_are_refused() {
+    const CONNECTIONS: u64 = 20;
+    need!(agent::root());
+    let agent = Agent::shared();
+    let service = names::unique("refuses");
+    let mut command = Command::new(need!(tools::find("python3")));
+    command
+        .arg(tools::source("refuses.py"))
+        .arg(CONNECTIONS.to_string())
+        .env("OTEL_SERVICE_NAME", &service);
+    let said = Process::run(command, Duration::from_secs(60));
+    assert_eq!(said, format!("REFUSED {CONNECTIONS}\n"));
+    let want = counts(&[("GET", "200", CONNECTIONS), ("GET", "", CONNECTIONS)]);
+    agent.expect_served(&service, &want);
+    agent.expect_sent(&service, &want);
+    let page = agent.page();
+    for (end, family, error) in [
+        ("server", agent::SERVER, "stream_aborted:REFUSED_STREAM"),
+        ("client", agent::CLIENT, "stream_reset:REFUSED_STREAM"),
+    ] {
+        let name = format!("hark_http2_{end}_streams_refused_total");
+        assert_eq!(
+            page.total(&name, &[("service_name", &service)]),
+            CONNECTIONS,
+            "{end}"
+        );
+        let mut errors = agent.errors(family, &service);
+        errors.retain(|error, _| !error.is_empty());
+        assert_eq!(errors, [(error.to_owned(), CONNECTIONS)].into());
     }
 }
 
