@@ -124,12 +124,14 @@ impl Connections {
         if let Some(connection) = self.table.get_mut(&socket) {
             self.weight -= connection.weight();
         }
+        let upgrades = &mut self.upgrades;
         let connection = self.table.get_or_insert_mut(socket, || {
-            Connection::new(part.record, part.local, part.peer)
+            let mut connection = Connection::new(part.record, part.local, part.peer);
+            if let Some(exchange) = upgrades.pop(&socket) {
+                connection.upgrade(exchange);
+            }
+            connection
         });
-        if let Some(exchange) = self.upgrades.pop(&socket) {
-            connection.upgrade(exchange);
-        }
         connection.record(
             part.role,
             part.direction,

@@ -99,9 +99,7 @@ impl Instrumented {
                     .is_some_and(|sent| exchange.end_ns.saturating_sub(sent) < MEMORY_NS)
         })
     }
-}
 
-impl Instrumented {
     fn exported(&mut self, name: &Arc<str>, now_ns: u64) {
         if let Some(last_ns) = self.names.get_mut(name) {
             *last_ns = now_ns.max(*last_ns);

@@ -259,7 +259,7 @@ impl Outputs {
         if self.graph.is_none() {
             return;
         }
-        let (role, local, peer, header, task, (netns, trail)) = match record {
+        let (role, local, peer, header, task, addresses) = match record {
             Record::Request {
                 role,
                 local,
@@ -272,7 +272,7 @@ impl Outputs {
                 peer,
                 &record.header,
                 &record.task,
-                (record.local.netns, connection::trail(&record.peer)),
+                (&record.local, &record.peer),
             ),
             Record::Http2 {
                 role,
@@ -286,7 +286,7 @@ impl Outputs {
                 peer,
                 &record.header,
                 &record.task,
-                (record.local.netns, connection::trail(&record.peer)),
+                (&record.local, &record.peer),
             ),
             _ => return,
         };
@@ -295,9 +295,9 @@ impl Outputs {
             role,
             local: *local,
             peer: *peer,
-            netns,
+            netns: addresses.0.netns,
             socket: header.socket,
-            peer_socket: trail.peer_socket,
+            peer_socket: connection::trail(addresses.1).peer_socket,
             process: task.process,
             time_ns: header.time_ns,
         };

@@ -422,6 +422,18 @@ pub fn command(run_dir: &TempDir, address: SocketAddr, environment: &[(&str, &st
     command
 }
 
+/// Lets a hark that `command` starts say what works on this host: its status, and what it says.
+///
+/// # Panics
+/// If it does, or has not ended after a minute.
+#[must_use]
+pub fn doctor(mut command: Command, arguments: &[&str]) -> (Option<i32>, String) {
+    command.arg("doctor").args(arguments).env_remove("HARK_BIN");
+    let (status, stdout, stderr) = Process::finish(command, Duration::from_secs(60));
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    (status.code(), stdout)
+}
+
 /// A listener whose port is taken for as long as it lives.
 ///
 /// # Panics

@@ -1,17 +1,9 @@
 //! `hark doctor` says what works here, and what does not and why.
 
 use std::process::Command;
-use std::time::Duration;
 
-use hark_tests::process::Process;
+use hark_tests::agent::doctor;
 use hark_tests::{agent, need, tools};
-
-fn doctor(mut command: Command, arguments: &[&str]) -> (Option<i32>, String) {
-    command.arg("doctor").args(arguments).env_remove("HARK_BIN");
-    let (status, stdout, stderr) = Process::finish(command, Duration::from_secs(60));
-    assert!(!stderr.contains("panicked"), "{stderr}");
-    (status.code(), stdout)
-}
 
 #[test]
 fn all_is_well_for_root() {

@@ -8,6 +8,13 @@ use hark_tests::metrics::counts;
 use hark_tests::process::Process;
 use hark_tests::{h2load, names, need, tools};
 
+/// A file to send.
+fn body(bytes: &[u8]) -> tempfile::NamedTempFile {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file");
+    std::fs::write(file.path(), bytes).expect("a file");
+    file
+}
+
 #[test]
 fn every_stream_is_an_exchange_on_both_ends() {
     need!(agent::root());
@@ -138,10 +145,8 @@ fn grpc_web_is_http() {
     need!(agent::root());
     let agent = Agent::shared();
     let server = need!(h2load::Server::start("nghttpd-web"));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let body = folder.path().join("body");
-    std::fs::write(&body, [0, 0, 0, 0, 2, 8, 1]).expect("a file");
-    let body = body.to_str().expect("a path in UTF-8");
+    let file = body(&[0, 0, 0, 0, 2, 8, 1]);
+    let body = file.path().to_str().expect("a path in UTF-8");
     for of in ["grpc-web", "grpc-web+proto", "grpc-web-text"] {
         let header = format!("content-type: application/{of}");
         let more = ["-d", body, "-H", &header, "-H", "grpc-timeout: 1S"];
@@ -170,10 +175,8 @@ fn uploads_and_tables_of_other_sizes() {
     need!(agent::root());
     let agent = Agent::shared();
     let server = need!(h2load::Server::start("nghttpd-tables"));
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let body = folder.path().join("body");
-    std::fs::write(&body, vec![b'y'; 50_000]).expect("a file");
-    let body = body.to_str().expect("a path in UTF-8");
+    let file = body(&[b'y'; 50_000]);
+    let body = file.path().to_str().expect("a path in UTF-8");
     let long = format!("x-long: {}", "z".repeat(3000));
     let mut served = 0;
     for more in [

@@ -9,7 +9,6 @@ use hark_tests::agent::{self, Agent};
 use hark_tests::load::{Body, Plan, Request, Sent};
 use hark_tests::metrics::counts;
 use hark_tests::otlp::{ARRIVAL, Manner, Receiver, Span};
-use hark_tests::process::Process;
 use hark_tests::server::Server;
 use hark_tests::{need, tools, wait};
 
@@ -253,11 +252,9 @@ fn who_exports_spans_itself_is_left_out() {
         assert_eq!(told, u64::from(spans == 0));
         let mut doctor = Command::new(tools::hark());
         doctor
-            .arg("doctor")
             .env("HARK_LISTEN", agent.address().to_string())
-            .env("HARK_TRACES_LEAVE_OUT_INSTRUMENTED", leave_out)
-            .env_remove("HARK_BIN");
-        let said = Process::finish(doctor, Duration::from_secs(60)).1;
+            .env("HARK_TRACES_LEAVE_OUT_INSTRUMENTED", leave_out);
+        let (_, said) = agent::doctor(doctor, &[]);
         assert_eq!(said.contains(&sent.service), spans == 0, "{said}");
     }
 }

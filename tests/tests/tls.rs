@@ -392,9 +392,7 @@ fn java_is_not_readable() {
     };
     wait::expect("connections of Java", &CONNECTIONS, || of_client("false"));
     assert_eq!(of_client("true"), 0);
-    let mut doctor = Command::new(tools::hark());
-    doctor.arg("doctor").env_remove("HARK_BIN");
-    let said = Process::finish(doctor, Duration::from_secs(60)).1;
+    let (_, said) = agent::doctor(Command::new(tools::hark()), &[]);
     let line = said.lines().find(|line| line.contains("libjvm.so"));
     let line = line.unwrap_or_else(|| panic!("no line of Java in\n{said}"));
     assert!(line.contains("degraded") && line.contains("java"), "{line}");

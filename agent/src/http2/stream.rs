@@ -59,7 +59,6 @@ pub(super) struct Stream {
     /// `None` while no header has told.
     grpc: Option<bool>,
     timeout: Timeout,
-    request_ended: bool,
     /// When the first byte of the final response moved, ns.
     responded_ns: Option<u64>,
     status: Option<u16>,
@@ -93,7 +92,6 @@ impl Stream {
             request,
             grpc: if other { Some(false) } else { fields.is_grpc() },
             timeout: fields.timeout(),
-            request_ended: end_stream,
             responded_ns: None,
             status: None,
             grpc_status: GrpcStatus::Absent,
@@ -160,7 +158,6 @@ impl Stream {
 
     /// The request has ended.
     pub(super) const fn request_ended(&mut self) {
-        self.request_ended = true;
         self.request_body.end();
     }
 
@@ -225,7 +222,6 @@ impl Stream {
         let sent = self.request_body.whole_messages();
         end.error.is_none()
             && self.trailers
-            && self.request_ended
             && sent.is_some_and(|messages| messages > 0)
             && self.response_body.whole_messages().is_some()
             && (path.is_empty() || rpc::method_of(path).is_some())
@@ -264,12 +260,15 @@ impl Stream {
             sent,
             received,
         });
+        // What is answered may be heard before the write that asked has returned.
+        let first_response_ns = self.responded_ns.map(|ns| ns.max(self.start_ns));
+        let end_ns = end.at_ns.max(self.start_ns);
         if let Some(upgraded) = self.upgraded {
             return Exchange {
                 status: self.status,
                 error: end.error,
-                first_response_ns: self.responded_ns.map(|ns| ns.max(self.start_ns)),
-                end_ns: end.at_ns.max(self.start_ns),
+                first_response_ns,
+                end_ns,
                 response_body_bytes: self.response_body.bytes(),
                 ..*upgraded
             };
@@ -286,9 +285,8 @@ impl Stream {
             status: self.status,
             error: end.error,
             start_ns: self.start_ns,
-            // What is answered may be heard before the write that asked has returned.
-            first_response_ns: self.responded_ns.map(|ns| ns.max(self.start_ns)),
-            end_ns: end.at_ns.max(self.start_ns),
+            first_response_ns,
+            end_ns,
             request_body_bytes: self.request_body.bytes(),
             response_body_bytes: self.response_body.bytes(),
             trail,

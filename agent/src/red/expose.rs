@@ -5,7 +5,7 @@ use std::io;
 
 use super::counts::Counts;
 use super::histogram::{Bound, DURATION, Histogram, SIZE};
-use super::store::{Figures, Group, Snapshot};
+use super::store::{Counted, Figures, Group, Line, Snapshot};
 use super::{Red, Role};
 use crate::telemetry::page::{Family, Format, Kind, Page, Section};
 use crate::telemetry::seconds::Seconds;
@@ -371,22 +371,11 @@ impl Families {
             |counts| &counts.response_size,
             |sum| sum,
         )?;
-        let mine = |line_role: Role| line_role == *role;
-        let lines = snapshot.active.iter().filter(|line| mine(line.role));
-        for (at, line) in lines.enumerate() {
-            if at == 0 {
-                page.family(active)?;
-            }
-            page.sample(active, &line.labels, line.value)?;
-        }
+        plain(page, active, of_role(&snapshot.active, *role), |count| {
+            *count
+        })?;
         for (family, figure) in streams {
-            let lines = snapshot.streams.iter().filter(|line| mine(line.role));
-            for (at, line) in lines.enumerate() {
-                if at == 0 {
-                    page.family(family)?;
-                }
-                page.sample(family, &line.labels, figure(&line.value))?;
-            }
+            plain(page, family, of_role(&snapshot.streams, *role), figure)?;
         }
         Ok(())
     }
@@ -398,44 +387,54 @@ struct Lines<'a> {
     group: Group,
 }
 
-impl Lines<'_> {
+/// Those of one role.
+fn of_role<T>(lines: &[Line<T>], role: Role) -> impl Iterator<Item = &Line<T>> {
+    lines.iter().filter(move |line| line.role == role)
+}
+
+/// A family of one sample for each line, if there are any.
+fn plain<'a, T: 'a, V: fmt::Display>(
+    page: &mut Page<'_>,
+    family: &Family,
+    lines: impl Iterator<Item = &'a Line<T>>,
+    value: impl Fn(&T) -> V,
+) -> io::Result<()> {
+    for (at, line) in lines.enumerate() {
+        if at == 0 {
+            page.family(family)?;
+        }
+        page.sample(family, &line.labels, value(&line.value))?;
+    }
+    Ok(())
+}
+
+impl<'a> Lines<'a> {
+    fn all(&self) -> impl Iterator<Item = &'a Line<Counted>> + use<'a> {
+        let group = self.group;
+        of_role(&self.snapshot.counts, self.role).filter(move |line| line.value.group == group)
+    }
+
     fn counter(
         &self,
         page: &mut Page<'_>,
         family: &Family,
         value: impl Fn(&Counts) -> u64,
     ) -> io::Result<()> {
-        let lines = self
-            .snapshot
-            .counts
-            .iter()
-            .filter(|line| line.role == self.role && line.group == self.group);
-        for (at, line) in lines.enumerate() {
-            if at == 0 {
-                page.family(family)?;
-            }
-            page.sample(family, &line.labels, value(&line.value))?;
-        }
-        Ok(())
+        plain(page, family, self.all(), |counted| value(&counted.counts))
     }
 
     /// The histograms that have exemplars.
     fn durations(&self, page: &mut Page<'_>, family: &Family) -> io::Result<()> {
-        let lines = self
-            .snapshot
-            .counts
-            .iter()
-            .filter(|line| line.role == self.role && line.group == self.group)
-            .filter(|line| !line.value.duration.is_empty());
+        let lines = (self.all()).filter(|line| !line.value.counts.duration.is_empty());
         for (at, line) in lines.enumerate() {
             if at == 0 {
                 page.family(family)?;
             }
-            let histogram = &line.value.duration;
+            let histogram = &line.value.counts.duration;
             let bounds = DURATION.iter().map(|bound| bound.le).chain(["+Inf"]);
             let buckets = bounds.zip(histogram.counts);
             let sum = Seconds(histogram.sum);
-            let exemplar = |bucket| line.exemplars.of(bucket);
+            let exemplar = |bucket| line.value.exemplars.of(bucket);
             page.histogram_with(family, &line.labels, buckets, sum, exemplar)?;
         }
         Ok(())
@@ -450,11 +449,8 @@ impl Lines<'_> {
         sum: impl Fn(u128) -> S,
     ) -> io::Result<()> {
         let lines = self
-            .snapshot
-            .counts
-            .iter()
-            .filter(|line| line.role == self.role && line.group == self.group)
-            .map(|line| (&line.labels, histogram(&line.value)))
+            .all()
+            .map(|line| (&line.labels, histogram(&line.value.counts)))
             .filter(|(_, histogram)| !histogram.is_empty());
         for (at, (labels, histogram)) in lines.enumerate() {
             if at == 0 {

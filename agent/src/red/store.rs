@@ -13,7 +13,7 @@ use self::active::Active;
 #[cfg(test)]
 pub(super) use self::names::{ADDRESSES_PER_SERVICE, METHODS_PER_SERVICE};
 use self::names::{Admission, Names};
-pub(super) use self::snapshot::{Group, Snapshot};
+pub(super) use self::snapshot::{Counted, Group, Line, Snapshot};
 pub(super) use self::streams::Figures;
 use self::streams::Streams;
 use super::counts::Counts;

@@ -380,7 +380,7 @@ fn scrapes_while_exchanges_are_counted_lose_none() {
         red.snapshot(false)
             .counts
             .iter()
-            .map(|line| line.value.duration.counts.iter().sum::<u64>())
+            .map(|line| line.value.counts.duration.counts.iter().sum::<u64>())
             .sum()
     };
     std::thread::scope(|scope| {
@@ -416,7 +416,7 @@ fn scrapes_while_exchanges_are_counted_lose_none() {
         .snapshot(false)
         .counts
         .iter()
-        .map(|line| line.value.duration.sum)
+        .map(|line| line.value.counts.duration.sum)
         .sum();
     assert_eq!(sum, (0..EXCHANGES as u128).sum());
 }

@@ -50,117 +50,118 @@ pub(super) fn measure(examples: &Examples, interrupt: &Interrupt) -> Result<Vec<
         let running = Running::start(&mut Command::new(program))?;
         running.finish(interrupt, Duration::from_secs(60))
     };
-    let mut figures = figures(&run(&examples.exchanges)?)?;
-    figures.extend(calls(&run(&examples.calls)?)?);
-    Ok(figures)
+    let mut all = figures(&run(&examples.exchanges)?, OF_EXCHANGES)?;
+    all.extend(figures(&run(&examples.calls)?, OF_CALLS)?);
+    Ok(all)
 }
+
+/// Where in a report values are, and what they are.
+type Row = (&'static str, &'static str, &'static str, Budget);
+
+/// Those of HTTP/1.
+const OF_EXCHANGES: &[Row] = &[
+    (
+        "/to_histogram_ns",
+        "user space, replay: record to histogram",
+        "ns/exchange",
+        Budget::None,
+    ),
+    (
+        "/to_histogram_and_span_ns",
+        "user space, replay: record to histogram and span offered",
+        "ns/exchange",
+        Budget::AtMost(2000.0),
+    ),
+    (
+        "/everything_ns",
+        "user space, replay: the same, and in the request log",
+        "ns/exchange",
+        Budget::None,
+    ),
+    (
+        "/one_percent_ns",
+        "user space, replay: record to histogram, one span in a hundred kept",
+        "ns/exchange",
+        Budget::None,
+    ),
+    (
+        "/spans_under_way_bytes",
+        "memory of spans under way, at 50,000 exchanges a second",
+        "bytes",
+        Budget::None,
+    ),
+];
 
 /// Those of HTTP/2: a call, and header blocks beside other decoders.
-fn calls(report: &str) -> Result<Vec<Figure>> {
-    let report: Value =
-        serde_json::from_str(report).context("the benchmark of calls printed no JSON")?;
-    [
-        (
-            "/to_histogram_ns",
-            "user space, gRPC: records to histogram",
-            "ns/call",
-        ),
-        (
-            "/block_of_references_ns/hark",
-            "header block of references",
-            "ns/block",
-        ),
-        (
-            "/block_of_references_ns/loona_hpack",
-            "  the same, by loona-hpack",
-            "ns/block",
-        ),
-        (
-            "/block_of_references_ns/fluke_hpack",
-            "  the same, by fluke-hpack",
-            "ns/block",
-        ),
-        (
-            "/block_of_references_ns/httlib_hpack",
-            "  the same, by httlib-hpack",
-            "ns/block",
-        ),
-        (
-            "/block_of_literals_ns/hark",
-            "header block of literals in Huffman code",
-            "ns/block",
-        ),
-        (
-            "/block_of_literals_ns/loona_hpack",
-            "  the same, by loona-hpack",
-            "ns/block",
-        ),
-        (
-            "/block_of_literals_ns/fluke_hpack",
-            "  the same, by fluke-hpack",
-            "ns/block",
-        ),
-        (
-            "/block_of_literals_ns/httlib_hpack",
-            "  the same, by httlib-hpack",
-            "ns/block",
-        ),
-    ]
-    .into_iter()
-    .map(|(at, name, unit)| {
-        let values = report.pointer(at).and_then(Value::as_array);
-        let values = values.and_then(|values| values.iter().map(Value::as_f64).collect());
-        let values: Vec<f64> =
-            values.with_context(|| format!("the benchmark of calls printed no numbers at {at}"))?;
-        Ok(Figure::new(name, unit, Budget::None).with(values))
-    })
-    .collect()
-}
+const OF_CALLS: &[Row] = &[
+    (
+        "/to_histogram_ns",
+        "user space, gRPC: records to histogram",
+        "ns/call",
+        Budget::None,
+    ),
+    (
+        "/block_of_references_ns/hark",
+        "header block of references",
+        "ns/block",
+        Budget::None,
+    ),
+    (
+        "/block_of_references_ns/loona_hpack",
+        "  the same, by loona-hpack",
+        "ns/block",
+        Budget::None,
+    ),
+    (
+        "/block_of_references_ns/fluke_hpack",
+        "  the same, by fluke-hpack",
+        "ns/block",
+        Budget::None,
+    ),
+    (
+        "/block_of_references_ns/httlib_hpack",
+        "  the same, by httlib-hpack",
+        "ns/block",
+        Budget::None,
+    ),
+    (
+        "/block_of_literals_ns/hark",
+        "header block of literals in Huffman code",
+        "ns/block",
+        Budget::None,
+    ),
+    (
+        "/block_of_literals_ns/loona_hpack",
+        "  the same, by loona-hpack",
+        "ns/block",
+        Budget::None,
+    ),
+    (
+        "/block_of_literals_ns/fluke_hpack",
+        "  the same, by fluke-hpack",
+        "ns/block",
+        Budget::None,
+    ),
+    (
+        "/block_of_literals_ns/httlib_hpack",
+        "  the same, by httlib-hpack",
+        "ns/block",
+        Budget::None,
+    ),
+];
 
-fn figures(report: &str) -> Result<Vec<Figure>> {
+fn figures(report: &str, rows: &[Row]) -> Result<Vec<Figure>> {
     let report: Value =
         serde_json::from_str(report).context("the replay benchmark printed no JSON")?;
-    let values = |key: &str| {
-        let values = report[key].as_array().and_then(|values| {
-            values
-                .iter()
-                .map(Value::as_f64)
-                .collect::<Option<Vec<f64>>>()
-        });
-        values.with_context(|| format!("the replay benchmark printed no numbers as `{key}`"))
-    };
-    Ok(vec![
-        Figure::new(
-            "user space, replay: record to histogram",
-            "ns/exchange",
-            Budget::None,
-        )
-        .with(values("to_histogram_ns")?),
-        Figure::new(
-            "user space, replay: record to histogram and span offered",
-            "ns/exchange",
-            Budget::AtMost(2000.0),
-        )
-        .with(values("to_histogram_and_span_ns")?),
-        Figure::new(
-            "user space, replay: the same, and in the request log",
-            "ns/exchange",
-            Budget::None,
-        )
-        .with(values("everything_ns")?),
-        Figure::new(
-            "user space, replay: record to histogram, one span in a hundred kept",
-            "ns/exchange",
-            Budget::None,
-        )
-        .with(values("one_percent_ns")?),
-        Figure::new(
-            "memory of spans under way, at 50,000 exchanges a second",
-            "bytes",
-            Budget::None,
-        )
-        .with(values("spans_under_way_bytes")?),
-    ])
+    rows.iter()
+        .map(|(at, name, unit, budget)| {
+            let values = report.pointer(at).and_then(Value::as_array);
+            let values = values.and_then(|values| values.iter().map(Value::as_f64).collect());
+            let values: Vec<f64> = values
+                .with_context(|| format!("the replay benchmark printed no numbers at {at}"))?;
+            Ok(Figure::new(*name, unit, *budget).with(values))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -171,7 +172,7 @@ mod tests {
     fn every_round_is_a_value() {
         let report = r#"{"to_histogram_ns":[1.0,2.5],"to_histogram_and_span_ns":[3],
             "everything_ns":[4],"one_percent_ns":[5],"spans_under_way_bytes":[6]}"#;
-        let figures = figures(report).unwrap();
+        let figures = figures(report, OF_EXCHANGES).unwrap();
         let values: Vec<_> = figures.iter().map(|figure| &figure.values[..]).collect();
         let expected: [&[f64]; 5] = [&[1.0, 2.5], &[3.0], &[4.0], &[5.0], &[6.0]];
         assert_eq!(values, expected);
@@ -184,10 +185,10 @@ mod tests {
         let report = format!(
             r#"{{"to_histogram_ns":[1.5],"block_of_references_ns":{blocks},"block_of_literals_ns":{blocks}}}"#
         );
-        let figures = calls(&report).unwrap();
+        let figures = figures(&report, OF_CALLS).unwrap();
         let values: Vec<_> = figures.iter().map(|figure| figure.values[0]).collect();
         assert_eq!(values, [1.5, 4.0, 9.0, 8.0, 7.0, 4.0, 9.0, 8.0, 7.0]);
-        assert!(calls("{}").is_err());
+        assert!(super::figures("{}", OF_CALLS).is_err());
     }
 
     #[test]
@@ -197,7 +198,7 @@ mod tests {
             "{}",
             r#"{"to_histogram_ns":["x"],"to_histogram_and_span_ns":[1]}"#,
         ] {
-            assert!(figures(report).is_err(), "{report}");
+            assert!(figures(report, OF_EXCHANGES).is_err(), "{report}");
         }
     }
 }

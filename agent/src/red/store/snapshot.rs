@@ -12,7 +12,7 @@ use crate::red::labels::OVERFLOW;
 /// Label sets copied under one hold of the lock: some tens of microseconds.
 const COPY_PART: usize = 256;
 
-/// Which metrics a line of a page belongs to.
+/// Which metrics exchanges are counted in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::red) enum Group {
     /// Those of HTTP requests.
@@ -25,17 +25,23 @@ pub(in crate::red) enum Group {
 #[derive(Debug)]
 pub(in crate::red) struct Line<T> {
     pub(in crate::red) role: Role,
-    pub(in crate::red) group: Group,
     pub(in crate::red) labels: Arc<str>,
     pub(in crate::red) value: T,
-    /// Of exchanges, if they were wanted.
+}
+
+/// What is said of the exchanges of a label set.
+#[derive(Debug)]
+pub(in crate::red) struct Counted {
+    pub(in crate::red) group: Group,
+    pub(in crate::red) counts: Counts,
+    /// If they were wanted.
     pub(in crate::red) exemplars: Exemplars,
 }
 
 /// A copy of the store.
 #[derive(Debug, Default)]
 pub(in crate::red) struct Snapshot {
-    pub(in crate::red) counts: Vec<Line<Counts>>,
+    pub(in crate::red) counts: Vec<Line<Counted>>,
     pub(in crate::red) active: Vec<Line<i64>>,
     pub(in crate::red) streams: Vec<Line<Figures>>,
     /// The next place to copy.
@@ -66,17 +72,19 @@ impl Store {
             let key = series.key.as_key();
             snapshot.counts.push(Line {
                 role: key.fixed.role,
-                group: if key.is_rpc() {
-                    Group::Rpc
-                } else {
-                    Group::Http
-                },
                 labels: Arc::clone(&series.labels),
-                value: series.counts.clone(),
-                exemplars: if snapshot.exemplars {
-                    series.exemplars.clone()
-                } else {
-                    Exemplars::default()
+                value: Counted {
+                    group: if key.is_rpc() {
+                        Group::Rpc
+                    } else {
+                        Group::Http
+                    },
+                    counts: series.counts.clone(),
+                    exemplars: if snapshot.exemplars {
+                        series.exemplars.clone()
+                    } else {
+                        Exemplars::default()
+                    },
                 },
             });
         }
@@ -88,20 +96,16 @@ impl Store {
             active.used.scraped = true;
             snapshot.active.push(Line {
                 role: key.role,
-                group: Group::Http,
                 labels: Arc::clone(&active.labels),
                 value: active.count,
-                exemplars: Exemplars::default(),
             });
         }
         for ((_, role), own) in &mut self.streams {
             own.used.scraped = true;
             snapshot.streams.push(Line {
                 role: *role,
-                group: Group::Http,
                 labels: Arc::clone(&own.labels),
                 value: own.streams.figures(),
-                exemplars: Exemplars::default(),
             });
         }
         for (role, overflow) in [
@@ -112,30 +116,28 @@ impl Store {
                 if !counts.duration.is_empty() {
                     snapshot.counts.push(Line {
                         role,
-                        group,
                         labels: OVERFLOW.into(),
-                        value: counts.clone(),
-                        exemplars: Exemplars::default(),
+                        value: Counted {
+                            group,
+                            counts: counts.clone(),
+                            exemplars: Exemplars::default(),
+                        },
                     });
                 }
             }
             if overflow.requests > 0 {
                 snapshot.active.push(Line {
                     role,
-                    group: Group::Http,
                     labels: OVERFLOW.into(),
                     value: overflow.requests,
-                    exemplars: Exemplars::default(),
                 });
             }
             let streams = overflow.streams.figures();
             if streams != Figures::default() {
                 snapshot.streams.push(Line {
                     role,
-                    group: Group::Http,
                     labels: OVERFLOW.into(),
                     value: streams,
-                    exemplars: Exemplars::default(),
                 });
             }
         }
