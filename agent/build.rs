@@ -8,6 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use object::build::elf;
+use object::elf::SHT_STRTAB;
+
 /// Each object: the variable that carries its path to `env!`, and its file name.
 const OBJECTS: &[(&str, &str)] = &[
     ("HARK_SOCKET_OBJECT", "socket"),
@@ -45,7 +48,7 @@ fn embed() -> Result<(), String> {
         let object = folder.join(name);
         let embedded = if object.is_file() {
             println!("cargo::rerun-if-changed={}", object.display());
-            object
+            without_debug_information(&object, name)?
         } else if named.is_some() {
             return Err(format!(
                 "HARK_EBPF_DIR is {}, which has no kernel object `{name}`; run `cargo xtask build`",
@@ -83,9 +86,37 @@ fn watch(folder: &Path) {
     println!("cargo::rerun-if-changed={}", folder.display());
 }
 
+/// A copy without DWARF, which is most of an object. Only the linker needs it, to make BTF of; the agent
+/// would carry it along and have it parsed when it starts.
+fn without_debug_information(object: &Path, name: &str) -> Result<PathBuf, String> {
+    let bad = |error| format!("{} is no kernel object: {error}", object.display());
+    let bytes =
+        fs::read(object).map_err(|error| format!("cannot read {}: {error}", object.display()))?;
+    let mut elf = elf::Builder::read(bytes.as_slice()).map_err(bad)?;
+    for section in &mut elf.sections {
+        let name = section.name.as_slice();
+        section.delete = [".debug_", ".rel.debug_"]
+            .iter()
+            .any(|prefix| name.starts_with(prefix.as_bytes()));
+    }
+    elf.delete_orphans();
+    // LLVM has the names of sections and those of symbols in one section, the writer wants two.
+    let names = elf.sections.add();
+    names.name = b".shstrtab".as_slice().into();
+    names.sh_type = SHT_STRTAB;
+    names.data = elf::SectionData::SectionString;
+    let mut stripped = Vec::new();
+    elf.write(&mut stripped).map_err(bad)?;
+    put(name, &stripped)
+}
+
 fn empty(name: &str) -> Result<PathBuf, String> {
+    put(name, &[])
+}
+
+fn put(name: &str, bytes: &[u8]) -> Result<PathBuf, String> {
     let path = PathBuf::from(variable("OUT_DIR")?).join(name);
-    fs::write(&path, []).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    fs::write(&path, bytes).map_err(|error| format!("cannot write {}: {error}", path.display()))?;
     Ok(path)
 }
 

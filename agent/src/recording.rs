@@ -16,9 +16,11 @@ use crate::clock::Sample;
 use crate::config::Config;
 use crate::kernel::object::{ObjectError, Types};
 use crate::kernel::records::Records;
+use crate::kernel::room::Room;
 use crate::kernel::socket::SocketPrograms;
 use crate::kernel::tls::Probes;
 use crate::lock::{Lock, LockError, run_dir};
+use crate::resources::memory::own_limit;
 use crate::tls::watch::Watch;
 
 /// Why nothing, or not all, was recorded.
@@ -79,7 +81,7 @@ pub fn record(config: &Config, options: &Options) -> Result<(), RecordError> {
         signal_hook::flag::register(signal, Arc::clone(&stop)).map_err(RecordError::Wait)?;
     }
     let (programs, ring) = SocketPrograms::load(
-        &Types::of_running_kernel()?,
+        &Types::of_running_kernel(Room::within(own_limit(&config.proc_root)))?,
         config.ring_buffer_bytes,
         &config.capture,
         std::process::id(),

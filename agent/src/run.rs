@@ -19,6 +19,7 @@ use crate::config::Config;
 use crate::http2::checkpoint::BootId;
 use crate::kernel::object::{ObjectError, Types};
 use crate::kernel::records::Records;
+use crate::kernel::room::Room;
 use crate::kernel::socket::SocketPrograms;
 use crate::kernel::tls::Probes;
 use crate::kernel::{Hook, interfaces, telemetry as kernel_telemetry};
@@ -27,6 +28,7 @@ use crate::otlp::{Exporter, OtlpConfig, OtlpConfigError, OtlpError};
 use crate::pipeline::Pipeline;
 use crate::request_log::{self, RequestLog, RequestLogError};
 use crate::resources::Resources;
+use crate::resources::memory::own_limit;
 use crate::route::RouteError;
 use crate::serve::{HookStatus, Loss, Readiness, ReadyReport, ServeError, bind};
 use crate::telemetry::Telemetry;
@@ -114,7 +116,16 @@ pub fn run(config: &Config) -> Result<(), RunError> {
         proc_root: config.proc_root.clone(),
     };
     heritage.accept(&mut pipeline);
-    let types = Types::of_running_kernel()?;
+    let memory = own_limit(&config.proc_root);
+    let room = Room::within(memory);
+    if room.is_short() {
+        tracing::warn!(
+            limit_bytes = memory,
+            connections = room.connections(),
+            "little memory is allowed: the kernel's tables are smaller"
+        );
+    }
+    let types = Types::of_running_kernel(room)?;
     let (mut programs, ring) = SocketPrograms::load(
         &types,
         config.ring_buffer_bytes,
@@ -128,7 +139,6 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     })?;
     let resources = Resources::build(config, &types, pipeline.identities());
     drop(types);
-    give_back_memory();
     let programs = Arc::new(programs);
     // Dropped at the end, when all has been reported.
     let mut watch = None;
@@ -197,16 +207,6 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     });
     drop(watch);
     Ok(())
-}
-
-/// Loading the programs took some 20 MB for the kernel's type information, which the allocator would
-/// keep for ever.
-fn give_back_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: takes any value, and moves nothing that is in use.
-    unsafe {
-        libc::malloc_trim(0);
-    }
 }
 
 /// Sends what an exporter still has. Not a closure: the compiler (1.95) finds a cycle in one here.

@@ -3,6 +3,9 @@
 use crate::histogram::Exp2;
 use crate::process::{ProcessOffsets, Task};
 
+/// Most processes that are kept at a time.
+pub const MAX_PROCESSES: u32 = 2048;
+
 /// What the memory programs need to know of this kernel.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

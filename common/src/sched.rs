@@ -3,6 +3,9 @@
 use crate::histogram::Exp2;
 use crate::process::{ProcessOffsets, Task};
 
+/// Most processes whose scheduling is kept at a time.
+pub const MAX_PROCESSES: u32 = 8192;
+
 /// What the scheduler has done with the threads of one process, since the agent watches. Written by
 /// atomic addition, for its threads run on many CPUs.
 #[repr(C)]

@@ -16,6 +16,9 @@ pub const HEAD_CAPTURE_LIMIT: usize = 4096;
 /// Longest part of a head carried by one [`RequestRecord`], in bytes.
 pub const HEAD_CHUNK: usize = 1024;
 
+/// Most processes that are remembered as introduced.
+pub const MAX_PROCESSES: u32 = 16_384;
+
 /// Longest command line carried by a [`ProcessRecord`], in bytes.
 pub const ARGS_LIMIT: usize = 512;
 

@@ -7,6 +7,13 @@ use crate::socket::{RecordHeader, SocketAddress};
 /// Longest beginning of a TLS stream carried by one [`TlsRecord`], in bytes.
 pub const HELLO_LIMIT: usize = 512;
 
+/// Sessions whose socket is remembered, or is to be found by a descriptor.
+pub const MAX_SESSIONS: u32 = 65_536;
+
+/// Goroutines that are in a call at a time: one that waits for a connection's next bytes is. Those
+/// of a process that was killed stay until others need the place.
+pub const MAX_GOROUTINES: u32 = 65_536;
+
 /// A function of a TLS library, as the probes in it are told by their cookie
 /// ([`cookie`]). Each has probes at its entry, and those that move data at their return instructions
 /// as well.

@@ -17,7 +17,9 @@ mod kernel {
     use aya_ebpf::macros::{btf_tracepoint, map};
     use aya_ebpf::maps::{HashMap, LruHashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
-    use hark_common::memory::{MemoryCounter, MemoryOffsets, MemoryStalls, MemoryTally};
+    use hark_common::memory::{
+        MAX_PROCESSES, MemoryCounter, MemoryOffsets, MemoryStalls, MemoryTally,
+    };
     use hark_common::process::ProcessKey;
     use hark_ebpf::histogram::observe;
     use hark_ebpf::kernel::{describe, is_kernel_thread, process_of};
@@ -37,7 +39,8 @@ mod kernel {
     static STALLED: LruHashMap<u32, u64> = LruHashMap::with_max_entries(4096, 0);
     /// By process. The agent removes those that are gone.
     #[map]
-    static PROCESSES: HashMap<ProcessKey, MemoryTally> = HashMap::with_max_entries(2048, 0);
+    static PROCESSES: HashMap<ProcessKey, MemoryTally> =
+        HashMap::with_max_entries(MAX_PROCESSES, 0);
     #[map]
     static STALLS: PerCpuArray<MemoryStalls> = PerCpuArray::with_max_entries(1, 0);
     #[map]

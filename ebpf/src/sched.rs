@@ -17,7 +17,7 @@ mod kernel {
     use aya_ebpf::maps::{Array, HashMap, PerCpuArray};
     use aya_ebpf::programs::BtfTracePointContext;
     use hark_common::process::ProcessKey;
-    use hark_common::sched::{SchedCounter, SchedHost, SchedOffsets, SchedTally};
+    use hark_common::sched::{MAX_PROCESSES, SchedCounter, SchedHost, SchedOffsets, SchedTally};
     use hark_ebpf::histogram::{self, bucket, within};
     use hark_ebpf::kernel::{PF_KTHREAD, add, describe, field, process_of};
     use hark_ebpf::maps::of_process;
@@ -55,7 +55,7 @@ mod kernel {
     /// All of it is there from the start: with the scheduler's lock held nothing is to be
     /// allocated. The agent removes what is gone.
     #[map]
-    static TALLIES: HashMap<ProcessKey, SchedTally> = HashMap::with_max_entries(8192, 0);
+    static TALLIES: HashMap<ProcessKey, SchedTally> = HashMap::with_max_entries(MAX_PROCESSES, 0);
     #[map]
     static HOST: PerCpuArray<SchedHost> = PerCpuArray::with_max_entries(1, 0);
     #[map]

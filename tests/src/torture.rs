@@ -87,6 +87,11 @@ pub const CASES: &[Case] = &[
         speed::mixed,
     ),
     case(
+        "little-memory",
+        "the same, with 64 MiB for the agent's own cgroup",
+        speed::little_memory,
+    ),
+    case(
         "tiny-ring",
         "a ring buffer of 64 KiB: much is lost, and what follows is whole",
         speed::tiny_ring,

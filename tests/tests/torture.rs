@@ -28,6 +28,7 @@ macro_rules! tests {
 
 tests!(
     full_speed "full-speed",
+    little_memory "little-memory",
     tiny_ring "tiny-ring",
     tables_full "tables-full",
     connections "connections",

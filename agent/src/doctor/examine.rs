@@ -13,12 +13,14 @@ use crate::config::{Config, LogOutput};
 use crate::identity::Identities;
 use crate::kernel::btf::Btf;
 use crate::kernel::object::Types;
+use crate::kernel::room::Room;
 use crate::kernel::sock_diag;
 use crate::kernel::socket::{SocketPrograms, WANTED};
 use crate::lock::{Lock, LockError, run_dir};
 use crate::otlp::OtlpConfig;
 use crate::resources::Resources;
 use crate::resources::cgroups::{Hierarchy, Mount, Mounts};
+use crate::resources::memory::own_limit;
 use crate::tls::watch::survey;
 
 /// How long the kernel may take to list the sockets of one namespace.
@@ -77,7 +79,9 @@ const CAPABILITIES: [Capability; 6] = [
 pub fn examine(config: &Config) -> Report {
     let mut findings = vec![kernel()];
     findings.extend(capabilities());
-    findings.extend(hooks(config));
+    let room = Room::within(own_limit(&config.proc_root));
+    findings.push(memory(room));
+    findings.extend(hooks(config, room));
     findings.extend(tls(config));
     findings.push(proc_root(&config.proc_root));
     findings.push(tcp_sockets());
@@ -152,9 +156,32 @@ fn capabilities() -> Vec<Finding> {
         .collect()
 }
 
-fn hooks(config: &Config) -> Vec<Finding> {
+/// Whether the kernel's tables are as large as they can be.
+fn memory(room: Room) -> Finding {
+    const GROUP: &str = "memory";
+    const SUBJECT: &str = "the kernel's tables";
+    let connections = room.connections();
+    if room.is_short() {
+        Finding::broken(
+            GROUP,
+            SUBJECT,
+            State::Degraded,
+            format!("room for {connections} TCP connections, by the limit of hark's cgroup"),
+            "what has no room in them, which is counted",
+        )
+        .remedy("allow hark 256 MiB on hosts with more connections than that")
+    } else {
+        Finding::works(
+            GROUP,
+            SUBJECT,
+            format!("room for {connections} TCP connections"),
+        )
+    }
+}
+
+fn hooks(config: &Config, room: Room) -> Vec<Finding> {
     const GROUP: &str = "hooks";
-    let types = Types::of_running_kernel();
+    let types = Types::of_running_kernel(room);
     let loaded = types
         .as_ref()
         .map_err(ToString::to_string)

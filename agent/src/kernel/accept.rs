@@ -1,6 +1,5 @@
 //! The accept object: loaded, attached, and its maps.
 
-use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData};
 use hark_common::accept::{AcceptOffsets, Accepted};
 use hark_common::histogram::Exp2;
@@ -46,9 +45,8 @@ pub const ON_CGROUP: [OnCgroup; 2] = [
 pub fn load(types: &Types, own_pid: u32) -> Result<Object, ObjectError> {
     let offsets = offsets(&types.btf)?;
     let process = process_from_btf(&types.btf)?;
-    let mut loader = EbpfLoader::new();
+    let mut loader = types.loader("accept");
     loader
-        .btf(Some(&types.aya))
         .override_global("OFFSETS", &offsets, true)
         .override_global("PROCESS", &process, true)
         .override_global("OWN_PID", &own_pid, true);

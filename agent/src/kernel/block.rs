@@ -1,6 +1,5 @@
 //! The block object: loaded, attached, and its maps.
 
-use aya::EbpfLoader;
 use aya::maps::{HashMap, MapData, MapError};
 use hark_common::block::{BlockOffsets, Counter, DeviceKey, DeviceStats, ErrorKey, Request};
 
@@ -101,9 +100,8 @@ pub struct BlockPrograms {
 pub fn load(types: &Types) -> Result<Object, ObjectError> {
     let offsets = offsets(&types.btf)?;
     let owner_at_insert = u32::from(types.btf.tracepoint_args(START).is_none());
-    let mut loader = EbpfLoader::new();
+    let mut loader = types.loader("block");
     loader
-        .btf(Some(&types.aya))
         .override_global("OFFSETS", &offsets, true)
         .override_global("OWNER_AT_INSERT", &owner_at_insert, true);
     Object::load("block", OBJECT, &WANTED, types, &mut loader)

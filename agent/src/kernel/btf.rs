@@ -5,6 +5,9 @@
 //! Format: `Documentation/bpf/btf.rst` in the kernel's sources.
 
 mod enums;
+mod only;
+
+pub use only::Name;
 
 use std::fs;
 use std::io;
@@ -60,7 +63,8 @@ const KIND_FUNC_PROTO: u32 = 13;
 const KIND_TYPE_TAG: u32 = 18;
 const KIND_ENUM64: u32 = 19;
 
-/// Type information of one kernel.
+/// Type information of one kernel. The default one has no types.
+#[derive(Default)]
 pub struct Btf {
     data: Vec<u8>,
     strings: usize,
@@ -320,7 +324,7 @@ mod tests {
 
     /// A blob of: 1 `struct outer { <anonymous union 2> at 64 bits }`, 2 `union { inner at 0 }`,
     /// 3 `struct leaf { x at 32 bits }`, 4 typedef `btf_trace_ev` → 5 ptr → 6 proto of 3.
-    fn blob() -> Vec<u8> {
+    pub(super) fn blob() -> Vec<u8> {
         let strings = b"\0outer\0inner\0leaf\0x\0btf_trace_ev\0";
         let at = |name: &[u8]| {
             strings

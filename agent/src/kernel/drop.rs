@@ -1,6 +1,5 @@
 //! The drop object: loaded, attached, and its maps.
 
-use aya::EbpfLoader;
 use hark_common::drop::DropOffsets;
 
 use super::btf::{Btf, BtfError};
@@ -49,10 +48,8 @@ pub const WANTED: [Wanted; 4] = [
 /// The maps cannot be made, or a field is missing.
 pub fn load(types: &Types) -> Result<Object, ObjectError> {
     let offsets = offsets(&types.btf)?;
-    let mut loader = EbpfLoader::new();
-    loader
-        .btf(Some(&types.aya))
-        .override_global("OFFSETS", &offsets, true);
+    let mut loader = types.loader("drop");
+    loader.override_global("OFFSETS", &offsets, true);
     Object::load("drop", OBJECT, &WANTED, types, &mut loader)
 }
 

@@ -1,6 +1,5 @@
 //! The memory object: loaded, attached, and its maps.
 
-use aya::EbpfLoader;
 use aya::maps::{MapData, PerCpuArray};
 use hark_common::memory::{MemoryCounter, MemoryOffsets, MemoryStalls, MemoryTally};
 
@@ -78,9 +77,8 @@ impl MemoryPrograms {
         };
         let cpus = aya::util::nr_cpus().unwrap_or(1);
         let stalled = u32::try_from(cpus * STALLED_PER_CPU).unwrap_or(u32::MAX);
-        let mut loader = EbpfLoader::new();
+        let mut loader = types.loader("memory");
         loader
-            .btf(Some(&types.aya))
             .override_global("OFFSETS", &offsets, true)
             .map_max_entries("STALLED", stalled.max(4096));
         let mut object = Object::load("memory", OBJECT, &WANTED, types, &mut loader)?;

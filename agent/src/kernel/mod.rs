@@ -14,6 +14,7 @@ pub mod object;
 pub mod offsets;
 mod positions;
 pub mod records;
+pub mod room;
 pub mod sched;
 pub mod sock_diag;
 pub mod socket;

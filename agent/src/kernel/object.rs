@@ -7,17 +7,20 @@
 pub mod cgroup;
 pub(super) mod place;
 pub mod probe;
+mod types;
 
 use std::os::fd::AsFd as _;
 
 use aya::maps::{Map, MapData};
 use aya::programs::CgroupSockAddr;
-use aya::{Btf as AyaBtf, Ebpf, EbpfLoader};
+use aya::{Btf as AyaBtf, Ebpf, EbpfLoader, Endianness};
 use thiserror::Error;
+
+pub use self::types::Types;
 
 use self::place::Place;
 use super::Hook;
-use super::btf::{Btf, BtfError};
+use super::btf::BtfError;
 use super::info::{ProgramFigures, figures};
 
 /// Why the programs of an object do not run.
@@ -70,28 +73,6 @@ pub struct Wanted {
     pub required: bool,
     /// For the error: since when kernels have it, as the end of a sentence; may be empty.
     pub since: &'static str,
-}
-
-/// The running kernel's type information, read once for all objects. Takes some 20 MB; to be
-/// dropped when all are loaded.
-pub struct Types {
-    /// For offsets.
-    pub btf: Btf,
-    /// For aya.
-    pub aya: AyaBtf,
-}
-
-impl Types {
-    /// Reads it.
-    ///
-    /// # Errors
-    ///
-    /// The kernel was built without it, or sysfs is not mounted.
-    pub fn of_running_kernel() -> Result<Self, ObjectError> {
-        let btf = Btf::of_running_kernel()?;
-        let aya = AyaBtf::from_sys_fs().map_err(|e| refused("", "reading BTF", &e))?;
-        Ok(Self { btf, aya })
-    }
 }
 
 /// An object that runs. Its programs are detached when this is dropped, or its process ends.
@@ -160,6 +141,12 @@ impl Object {
                 failure,
             });
         }
+        let names: Vec<_> = wanted
+            .iter()
+            .map(|(place, wanted)| place.type_name(wanted.name))
+            .collect();
+        let ids = AyaBtf::parse(&types.btf.only(&names), Endianness::default())
+            .map_err(|e| refused(name, "reading BTF", &e))?;
         let ebpf = loader
             .load(bytes)
             .map_err(|e| refused(name, "creating maps", &e))?;
@@ -171,8 +158,10 @@ impl Object {
             hooks,
         };
         // All are loaded before any is attached: no half of an event pair is seen.
-        object.each(|ebpf, place, wanted| place.load(ebpf, name, wanted.name, types))?;
+        object.each(|ebpf, place, wanted| place.load(ebpf, name, wanted.name, &ids))?;
         object.each(|ebpf, place, wanted| place.attach(ebpf, name, wanted.name))?;
+        drop(ids);
+        types::give_back_memory();
         Ok(object)
     }
 

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use aya::EbpfLoader;
 use hark_common::sched::SchedOffsets;
 
 use super::btf::{Btf, BtfError};
@@ -47,9 +46,8 @@ pub fn load(types: &Types, proc_root: &Path) -> Result<Object, ObjectError> {
     if !allocates_in_scheduler(&types.btf) {
         return Err(ObjectError::Unfit(NO_MEMORY));
     }
-    let mut loader = EbpfLoader::new();
+    let mut loader = types.loader("sched");
     loader
-        .btf(Some(&types.aya))
         // Storage of tasks, for which aya has no type: the agent does not look into it.
         .allow_unsupported_maps()
         .override_global("OFFSETS", &offsets, true);

@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use aya::EbpfLoader;
 use aya::maps::{Array, HashMap, MapData, PerCpuArray, RingBuf};
 use aya::programs::uprobe::UProbeLink;
 use hark_common::counter::Counter;
@@ -211,9 +210,8 @@ impl SocketPrograms {
         let offsets = super::offsets::from_btf(&types.btf)?;
         let wake_at = u64::from(ring_bytes).next_power_of_two() / 8;
         let follow_unix = u32::from(capture.unix);
-        let mut loader = EbpfLoader::new();
+        let mut loader = types.loader("socket");
         loader
-            .btf(Some(&types.aya))
             .override_global("OFFSETS", &offsets, true)
             .override_global("OWN_PID", &own_pid, true)
             .override_global("FOLLOW_UNIX", &follow_unix, true)

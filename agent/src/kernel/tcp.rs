@@ -2,7 +2,6 @@
 
 use std::collections::HashMap;
 
-use aya::EbpfLoader;
 use aya::maps::{HashMap as BpfMap, MapData, PerCpuArray};
 use hark_common::histogram::Exp2;
 use hark_common::process::Task;
@@ -115,10 +114,8 @@ impl TcpPrograms {
     /// Those of [`Object::load`].
     pub fn load(types: &Types) -> Result<Self, ObjectError> {
         let layout = offsets(&types.btf)?;
-        let mut loader = EbpfLoader::new();
-        loader
-            .btf(Some(&types.aya))
-            .override_global("OFFSETS", &layout, true);
+        let mut loader = types.loader("tcp");
+        loader.override_global("OFFSETS", &layout, true);
         let mut object = Object::load("tcp", OBJECT, &WANTED, types, &mut loader)?;
         Ok(Self {
             connections: object.map("CONNECTIONS")?,

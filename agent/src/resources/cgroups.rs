@@ -17,7 +17,7 @@ mod tests;
 
 use std::collections::{HashMap, HashSet};
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -61,6 +61,16 @@ pub enum Controller {
     Memory,
 }
 
+impl Controller {
+    /// The hierarchy of its own that it may be on.
+    const fn own(self) -> Hierarchy {
+        match self {
+            Self::Cpu => Hierarchy::Cpu,
+            Self::Memory => Hierarchy::Memory,
+        }
+    }
+}
+
 /// The cgroups of one hierarchy that have processes in or below them.
 #[derive(Clone, Debug)]
 pub struct Tree {
@@ -93,6 +103,21 @@ impl Tree {
     }
 }
 
+/// The cgroup that this process is in for a controller, and where its files are; `None` if it cannot
+/// be seen.
+pub(super) fn own(proc_root: &Path, controller: Controller) -> Option<(Arc<Mount>, Arc<str>)> {
+    let mounts = Mounts::find(proc_root);
+    let path = proc_root.join("self/cgroup");
+    let paths = membership::read(&path, &mut Vec::new(), &mut HashSet::new())?;
+    let hierarchies = [controller.own(), Hierarchy::Unified];
+    hierarchies.into_iter().find_map(|hierarchy| {
+        Some((
+            Arc::clone(mounts.get(hierarchy)?),
+            Arc::clone(paths.of(hierarchy)?),
+        ))
+    })
+}
+
 /// One look at all hierarchies.
 #[derive(Clone, Debug)]
 pub struct Look {
@@ -110,11 +135,8 @@ impl Look {
     /// The hierarchy that a controller is on: its own, or else the unified one if it is there.
     #[must_use]
     pub fn of(&self, controller: Controller) -> Option<&Tree> {
-        let own = match controller {
-            Controller::Cpu => Hierarchy::Cpu,
-            Controller::Memory => Hierarchy::Memory,
-        };
-        self.tree(own).or_else(|| self.tree(Hierarchy::Unified))
+        self.tree(controller.own())
+            .or_else(|| self.tree(Hierarchy::Unified))
     }
 }
 

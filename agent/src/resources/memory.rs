@@ -7,6 +7,8 @@ mod limits;
 mod service;
 mod stalls;
 
+pub use limits::own as own_limit;
+
 use super::group::{Collect, CollectError};
 use super::pressure::{self, Pressure, Resource};
 use super::{Host, hooks_of};

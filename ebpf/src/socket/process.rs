@@ -5,12 +5,12 @@ use super::*;
 use core::hint::black_box;
 
 use aya_ebpf::helpers::generated::{bpf_get_current_cgroup_id, bpf_get_current_comm};
-use hark_common::socket::{ARGS_LIMIT, ENVIRON_LIMIT, ProcessKey, ProcessRecord};
+use hark_common::socket::{ARGS_LIMIT, ENVIRON_LIMIT, MAX_PROCESSES, ProcessKey, ProcessRecord};
 use hark_ebpf::kernel::{claim, release};
 
 /// Processes that were introduced by a [`ProcessRecord`].
 #[map]
-static PROCESSES: LruHashMap<ProcessKey, u8> = LruHashMap::with_max_entries(16384, 0);
+static PROCESSES: LruHashMap<ProcessKey, u8> = LruHashMap::with_max_entries(MAX_PROCESSES, 0);
 #[map]
 static INTRODUCTION: PerCpuArray<Introduction> = PerCpuArray::with_max_entries(1, 0);
 

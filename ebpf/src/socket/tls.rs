@@ -25,7 +25,9 @@ use aya_ebpf::macros::uprobe;
 use aya_ebpf::maps::{Array, HashMap, ProgramArray};
 use aya_ebpf::programs::ProbeContext;
 use hark_common::socket::RecordHeader;
-use hark_common::tls::{FILE_LIMIT, Function, HELLO_LIMIT, Library, TlsRecord, file_of};
+use hark_common::tls::{
+    FILE_LIMIT, Function, HELLO_LIMIT, Library, MAX_SESSIONS, TlsRecord, file_of,
+};
 use hark_ebpf::exchange::give_up;
 use hark_ebpf::http2 as http2_logic;
 use hark_ebpf::http2::follow;
@@ -41,8 +43,6 @@ use session::{evidence, key, name, socket_behind};
 
 /// Connections with TLS that are followed at a time.
 const CONNECTIONS: u32 = 65536;
-/// Sessions whose socket is remembered, or is to be found by a descriptor.
-const SESSIONS_LIMIT: u32 = 65536;
 /// `BPF_F_NO_PREALLOC`.
 const NO_PREALLOC: u32 = 1;
 /// `BPF_NOEXIST`.
@@ -141,7 +141,7 @@ struct Slot {
 #[btf_map]
 static CALLS: TaskStorage<Call> = TaskStorage::new();
 #[map]
-static SESSIONS: LruHashMap<SessionKey, Session> = LruHashMap::with_max_entries(SESSIONS_LIMIT, 0);
+static SESSIONS: LruHashMap<SessionKey, Session> = LruHashMap::with_max_entries(MAX_SESSIONS, 0);
 /// By the socket's cookie.
 #[map]
 static TLS: HashMap<u64, Connection> = HashMap::with_max_entries(CONNECTIONS, NO_PREALLOC);

@@ -1,11 +1,13 @@
 //! As fast as it goes, and more than there is room for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::agent::{self, Agent};
+use crate::cgroup::Cgroup;
 use crate::grpc::{self, Client, Library, Load};
 use crate::load::{Body, Order, Plan, Request, Sent};
 use crate::metrics::{Counts, counts};
+use crate::names;
 use crate::process::Process;
 use crate::server::Server;
 use crate::server::nginx::Nginx;
@@ -52,11 +54,42 @@ pub(super) fn flood(server: &Server, depth: u32, batches: u32) -> Result<(String
 /// All kinds of load at once, again and again.
 pub(super) fn mixed(scale: Scale) -> Result<Outcome, Skip> {
     agent::root()?;
+    mix(&Agent::start(&[]), scale.seconds(4, 90))
+}
+
+/// The least that the agent is to run with.
+const LITTLE: u64 = 64 << 20;
+
+/// As [`mixed`], with an agent that may not have more memory than the least.
+pub(super) fn little_memory(scale: Scale) -> Result<Outcome, Skip> {
+    agent::root()?;
+    let cgroup = Cgroup::new("memory", &names::unique("little"))?;
+    let (limit, peak, kills) = match cgroup.version {
+        1 => (
+            "memory.limit_in_bytes",
+            "memory.max_usage_in_bytes",
+            "memory.oom_control",
+        ),
+        _ => ("memory.max", "memory.peak", "memory.events"),
+    };
+    cgroup.set(limit, &LITTLE.to_string());
+    let agent = Agent::start_by(&[], |_, mut command| {
+        cgroup.hold(&mut command);
+        command
+    });
+    let outcome = mix(&agent, scale.seconds(4, 90))?;
+    assert_eq!(cgroup.field(kills, "oom_kill"), 0);
+    // It was in there: no agent starts with less than this.
+    let peak = cgroup.number(peak);
+    assert!((LITTLE / 4..=LITTLE).contains(&peak), "{peak}");
+    Ok(outcome)
+}
+
+fn mix(agent: &Agent, time: Duration) -> Result<Outcome, Skip> {
     let nginx = nginx()?;
     let grpc = grpc::Server::start(Library::Tonic, &[])?;
-    let agent = Agent::start(&[]);
-    let mut books = Books::open(&agent);
-    let end = Instant::now() + scale.seconds(4, 90);
+    let mut books = Books::open(agent);
+    let end = Instant::now() + time;
     let mut loads: Vec<Sent> = Vec::new();
     let mut clients = Vec::new();
     while clients.is_empty() || Instant::now() < end {
@@ -77,7 +110,7 @@ pub(super) fn mixed(scale: Scale) -> Result<Outcome, Skip> {
         books.calls(&grpc.service, &client.service, &calls);
         clients.push(client);
     }
-    Ok(books.close(&agent))
+    Ok(books.close(agent))
 }
 
 /// The smallest ring there is: much is lost. What follows is heard to the last request.

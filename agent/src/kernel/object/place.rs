@@ -1,10 +1,10 @@
 //! Where a traced program listens, and how it is attached there.
 
-use aya::Ebpf;
 use aya::programs::{BtfTracePoint, FExit, Program, ProgramError, ProgramFd};
+use aya::{Btf as AyaBtf, Ebpf};
 
-use super::{ObjectError, Types, missing, refused};
-use crate::kernel::btf::Btf;
+use super::{ObjectError, missing, refused};
+use crate::kernel::btf::{Btf, Name};
 
 /// A kind of place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,19 +43,27 @@ impl Place {
         }
     }
 
-    /// Loads the program `name` for the place of the same name.
+    /// The type by which the kernel knows the place of this name.
+    pub(super) fn type_name(self, name: &str) -> Name {
+        match self {
+            Self::Tracepoint => Name::Typedef(format!("btf_trace_{}", tracepoint(name))),
+            Self::Exit => Name::Function(name.to_owned()),
+        }
+    }
+
+    /// Loads the program `name` for the place of the same name. `ids` has the type of that place.
     pub(super) fn load(
         self,
         ebpf: &mut Ebpf,
         object: &'static str,
         name: &'static str,
-        types: &Types,
+        ids: &AyaBtf,
     ) -> Result<(), ObjectError> {
         let loaded = match self {
             Self::Tracepoint => {
-                program::<BtfTracePoint>(ebpf, object, name)?.load(tracepoint(name), &types.aya)
+                program::<BtfTracePoint>(ebpf, object, name)?.load(tracepoint(name), ids)
             }
-            Self::Exit => program::<FExit>(ebpf, object, name)?.load(name, &types.aya),
+            Self::Exit => program::<FExit>(ebpf, object, name)?.load(name, ids),
         };
         loaded.map_err(|e| refused(object, "loading a program", &e))
     }

@@ -4,10 +4,12 @@
 //! have the sum over its processes' cgroups, where what one limit bounds together counts once.
 
 use std::collections::HashMap;
+use std::iter;
+use std::path::Path;
 
 use indexmap::IndexMap;
 
-use crate::resources::cgroups::{Tree, Version, parent};
+use crate::resources::cgroups::{self, Controller, Mount, Tree, Version, parent};
 use crate::resources::ledger::Sum;
 use crate::resources::services::ServiceLabels;
 
@@ -16,16 +18,25 @@ use crate::resources::services::ServiceLabels;
 const NO_LIMIT: u64 = i64::MAX.cast_unsigned() & !0xffff;
 
 /// Reads limits of the cgroups of a tree.
-pub(super) fn read(tree: &Tree) -> impl FnMut(&str) -> Option<u64> {
-    let file = match tree.mount.version {
+pub(super) fn read(mount: &Mount) -> impl FnMut(&str) -> Option<u64> {
+    let file = match mount.version {
         Version::V1 => "memory.limit_in_bytes",
         Version::V2 => "memory.max",
     };
     let mut buffer = String::new();
     move |path| {
-        tree.mount.read(path, file, &mut buffer)?;
+        mount.read(path, file, &mut buffer)?;
         parse(&buffer)
     }
+}
+
+/// How much memory this process can have by the limits of its cgroup and of those above it that it
+/// can see, in bytes; `None` if none has one.
+#[must_use]
+pub fn own(proc_root: &Path) -> Option<u64> {
+    let (mount, cgroup) = cgroups::own(proc_root, Controller::Memory)?;
+    let above = iter::successors(Some(&*cgroup), |path| parent(path));
+    above.filter_map(read(&mount)).min()
 }
 
 /// `None` if there is no limit.
@@ -82,7 +93,7 @@ pub(super) fn by_service(tree: &Tree, mut read: impl FnMut(&str) -> Option<u64>)
 }
 
 fn is_within_another(path: &str, bound: &HashMap<&str, u64>) -> bool {
-    std::iter::successors(parent(path), |path| parent(path)).any(|above| bound.contains_key(above))
+    iter::successors(parent(path), |path| parent(path)).any(|above| bound.contains_key(above))
 }
 
 #[cfg(test)]

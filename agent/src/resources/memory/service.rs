@@ -53,7 +53,11 @@ pub(super) fn write(page: &mut Page<'_>, host: &Host) -> Result<(), CollectError
         return Ok(());
     };
     gauges(page, &CGROUP, &charged(tree))?;
-    gauges(page, &LIMIT, &limits::by_service(tree, limits::read(tree)))?;
+    gauges(
+        page,
+        &LIMIT,
+        &limits::by_service(tree, limits::read(&tree.mount)),
+    )?;
     tree.complete()
 }
 

@@ -19,12 +19,10 @@
 
 use super::*;
 
+use hark_common::tls::MAX_GOROUTINES;
+
 use call::{handed_over, own_call, registers, returned};
 use cipher::is_from_here;
-
-/// Goroutines that are in a call at a time: one that waits for a connection's next bytes is. Those
-/// of a process that was killed stay until others need the place.
-const GOROUTINES: u32 = 65536;
 
 /// The call that a goroutine is in. Only its own thread changes it; it may be evicted, and its memory
 /// be another's, at any time, so it is copied, and the copy is good if the key is still there.
@@ -48,7 +46,7 @@ const LOOKED_AT: u32 = 2;
 
 /// By process and goroutine, whose address is in the place of a session's.
 #[map]
-static GO_CALLS: LruHashMap<SessionKey, GoCall> = LruHashMap::with_max_entries(GOROUTINES, 0);
+static GO_CALLS: LruHashMap<SessionKey, GoCall> = LruHashMap::with_max_entries(MAX_GOROUTINES, 0);
 
 /// An argument of the function whose entry this is.
 macro_rules! argument {
