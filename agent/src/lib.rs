@@ -31,6 +31,7 @@ pub mod red;
 pub mod replay;
 pub mod request_log;
 pub mod resources;
+pub mod rights;
 pub mod route;
 pub mod rpc;
 pub mod run;

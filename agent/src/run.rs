@@ -29,6 +29,7 @@ use crate::pipeline::Pipeline;
 use crate::request_log::{self, RequestLog, RequestLogError};
 use crate::resources::Resources;
 use crate::resources::memory::own_limit;
+use crate::rights;
 use crate::route::RouteError;
 use crate::serve::{HookStatus, Loss, Readiness, ReadyReport, ServeError, bind};
 use crate::telemetry::Telemetry;
@@ -79,6 +80,7 @@ const STUCK: Duration = Duration::from_secs(10);
 pub fn run(config: &Config) -> Result<(), RunError> {
     let io = |what| move |source| RunError::Io { what, source };
     let run_dir = run_dir();
+    rights::keep(rights::at_start(config));
     let _lock = Lock::take(&run_dir)?;
     let variable = |name: &str| std::env::var(name).ok();
     let otlp = OtlpConfig::from_env(variable)?;
@@ -89,6 +91,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("hark-io")
+        .on_thread_start(|| rights::keep(rights::io()))
         .enable_all()
         .build()
         .map_err(io("start the runtime"))?;
@@ -139,6 +142,7 @@ pub fn run(config: &Config) -> Result<(), RunError> {
     })?;
     let resources = Resources::build(config, &types, pipeline.identities());
     drop(types);
+    rights::keep(rights::afterwards());
     let programs = Arc::new(programs);
     // Dropped at the end, when all has been reported.
     let mut watch = None;

@@ -1,5 +1,6 @@
 //! An agent with named capabilities only, as somebody who is not root: the list of the systemd unit.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -84,6 +85,60 @@ fn the_units_capabilities_are_enough() {
         !groups.is_empty() && groups.values().all(|success| *success == 1),
         "{groups:?}"
     );
+}
+
+/// The effective and permitted capabilities of each thread, by its name.
+fn threads(process: u32) -> BTreeMap<String, BTreeSet<[u64; 2]>> {
+    let mut threads: BTreeMap<String, BTreeSet<_>> = BTreeMap::new();
+    for task in std::fs::read_dir(format!("/proc/{process}/task")).expect("the agent lives") {
+        let path = task.expect("a thread").path().join("status");
+        let status = std::fs::read_to_string(path).expect("no thread ends");
+        let field = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name));
+            line.expect("the kernel tells it").trim().to_owned()
+        };
+        assert_eq!(field("NoNewPrivs:"), "1");
+        assert_eq!(field("CapInh:"), "0000000000000000");
+        assert_eq!(field("CapAmb:"), "0000000000000000");
+        let set = |name| u64::from_str_radix(&field(name), 16).expect("a number");
+        let sets = [set("CapEff:"), set("CapPrm:")];
+        threads.entry(field("Name:")).or_default().insert(sets);
+    }
+    threads
+}
+
+/// By root, whose threads have all capabilities until they give them up. The numbers are those of
+/// `linux/capability.h`.
+#[test]
+fn what_is_not_needed_is_given_up() {
+    need!(agent::root());
+    const DAC_OVERRIDE: u64 = 1 << 1;
+    const DAC_READ_SEARCH: u64 = 1 << 2;
+    const SYS_PTRACE: u64 = 1 << 19;
+    const SYS_ADMIN: u64 = 1 << 21;
+    const PERFMON: u64 = 1 << 38;
+    const BPF: u64 = 1 << 39;
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let log = folder.path().join("requests.log");
+    let agent = Agent::start(&[
+        ("HARK_CAPTURE_TLS", "true"),
+        ("HARK_REQUEST_LOG_OUTPUT", "file"),
+        ("HARK_REQUEST_LOG_PATH", &log.to_string_lossy()),
+    ]);
+    let found = threads(agent.process().id());
+    let only = |set: u64| BTreeSet::from([[set, set]]);
+    let collects = BPF | PERFMON | SYS_ADMIN | SYS_PTRACE | DAC_READ_SEARCH;
+    for (name, sets) in &found {
+        let want = match name.as_str() {
+            "hark-io" => only(BPF),
+            "hark-log" => only(DAC_OVERRIDE),
+            _ => only(collects),
+        };
+        assert_eq!(sets, &want, "{name}: {sets:x?}");
+    }
+    for name in ["hark", "hark-io", "hark-log", "hark-pipeline", "hark-tls"] {
+        assert!(found.contains_key(name), "no {name} among {found:x?}");
+    }
 }
 
 /// Without one that it cannot do without, it says so in a sentence, and ends.

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 
 use super::instrumented::instrumented;
 use super::{Finding, Report, State};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
 use crate::config::{Config, LogOutput};
 use crate::identity::Identities;
 use crate::kernel::btf::Btf;
@@ -21,58 +23,11 @@ use crate::otlp::OtlpConfig;
 use crate::resources::Resources;
 use crate::resources::cgroups::{Hierarchy, Mount, Mounts};
 use crate::resources::memory::own_limit;
+use crate::rights;
 use crate::tls::watch::survey;
 
 /// How long the kernel may take to list the sockets of one namespace.
 const PATIENCE: Duration = Duration::from_secs(5);
-
-/// A capability, its number in `linux/capability.h`, and what it is for.
-struct Capability {
-    name: &'static str,
-    number: u32,
-    lost: &'static str,
-    required: bool,
-}
-
-const CAPABILITIES: [Capability; 6] = [
-    Capability {
-        name: "CAP_BPF",
-        number: 39,
-        lost: "everything: the kernel programs cannot be loaded",
-        required: true,
-    },
-    Capability {
-        name: "CAP_PERFMON",
-        number: 38,
-        lost: "everything: the kernel programs may not read memory",
-        required: true,
-    },
-    Capability {
-        name: "CAP_NET_ADMIN",
-        number: 12,
-        lost: "how long TCP connections wait to be accepted",
-        required: false,
-    },
-    Capability {
-        name: "CAP_SYS_ADMIN",
-        number: 21,
-        lost: "accept queues and open connections of other network namespaces; TLS libraries that \
-               are not in the host's own folders",
-        required: false,
-    },
-    Capability {
-        name: "CAP_SYS_PTRACE",
-        number: 19,
-        lost: "names of services that are set in the environment of other users' processes",
-        required: false,
-    },
-    Capability {
-        name: "CAP_DAC_READ_SEARCH",
-        number: 2,
-        lost: "names of containers, which are read from their runtime's files",
-        required: false,
-    },
-];
 
 /// Everything that can be known without a request. Attaches the kernel programs for a moment.
 #[must_use]
@@ -114,29 +69,21 @@ fn kernel() -> Finding {
 
 fn capabilities() -> Vec<Finding> {
     const GROUP: &str = "capabilities";
-    let effective = fs::read_to_string("/proc/self/status")
-        .ok()
-        .and_then(|status| {
-            let line = status
-                .lines()
-                .find_map(|line| line.strip_prefix("CapEff:"))?;
-            u64::from_str_radix(line.trim(), 16).ok()
-        });
-    let Some(effective) = effective else {
+    let Ok(CapabilitySets { effective, .. }) = rustix::thread::capabilities(None) else {
         return vec![Finding::broken(
             GROUP,
-            "CapEff",
+            "effective",
             State::Degraded,
-            "cannot be read from /proc/self/status",
+            "the kernel does not say which are held",
             "nothing but this answer",
         )];
     };
     // What came with CAP_BPF and CAP_PERFMON in Linux 5.8 was CAP_SYS_ADMIN's before, and still is.
-    let admin = effective >> 21 & 1 != 0;
-    CAPABILITIES
+    let admin = effective.contains(CapabilitySet::SYS_ADMIN);
+    rights::NEEDED
         .iter()
         .map(|capability| {
-            let held = effective >> capability.number & 1 != 0;
+            let held = effective.contains(capability.set);
             if held || admin && capability.required {
                 let how = if held {
                     "held"

@@ -186,6 +186,12 @@ impl Object {
         Ok(())
     }
 
+    /// What it is called.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
     /// Takes a map out of the object.
     ///
     /// # Errors

@@ -11,7 +11,6 @@ use hark_common::tcp::{Connection, Figures, Lost, Tally, TcpOffsets};
 use super::batch;
 use super::btf::{Btf, BtfError};
 use super::counters::Counters;
-use super::info::ProgramFigures;
 use super::object::{Object, ObjectError, Types, Wanted};
 use super::offsets::process_from_btf;
 use crate::resources::group::CollectError;
@@ -127,16 +126,10 @@ impl TcpPrograms {
         })
     }
 
-    /// The object, for its hooks.
+    /// The object, for its hooks and the kernel's figures of its programs.
     #[must_use]
     pub const fn object(&self) -> &Object {
         &self.object
-    }
-
-    /// The kernel's figures of each program.
-    #[must_use]
-    pub fn programs(&self) -> Vec<(&'static str, ProgramFigures)> {
-        self.object.figures()
     }
 
     /// Connections that are followed now, by their socket's cookie.

@@ -14,6 +14,7 @@ use super::counters::{Counters, DropReason};
 use super::file::RotatingFile;
 use super::line;
 use crate::otlp::Span;
+use crate::rights;
 
 /// Lines that may wait.
 pub(super) const MAX_LINES: usize = 8192;
@@ -116,7 +117,10 @@ impl Lines {
         });
         thread::Builder::new().name("hark-log".into()).spawn({
             let shared = Arc::clone(&shared);
-            move || shared.run(output)
+            move || {
+                rights::keep(rights::request_log());
+                shared.run(output);
+            }
         })?;
         Ok(Self { shared })
     }

@@ -6,6 +6,7 @@
 mod accept;
 mod drops;
 mod interfaces;
+mod missed;
 mod protocols;
 mod queues;
 mod softnet;
@@ -59,6 +60,7 @@ pub fn families() -> Vec<&'static Family> {
         drops::FAMILIES,
         accept::FAMILIES,
         queues::FAMILIES,
+        missed::FAMILIES,
     ];
     let mut families = lists.concat();
     families.extend(protocols::families());
@@ -83,6 +85,12 @@ impl Collect for Network {
         if let Some(tcp) = &mut self.tcp {
             results.push(tcp.write(page, &self.host));
         }
+        let objects = [
+            self.drops.as_ref().map(drops::Drops::object),
+            self.accepts.as_ref().map(accept::Accepts::object),
+            self.tcp.as_ref().map(tcp::Tcp::object),
+        ];
+        results.push(missed::write(page, objects.into_iter().flatten()));
         results.into_iter().collect()
     }
 

@@ -122,6 +122,10 @@ const LABELS: &[Label] = &[
     closed("field", "The field that could not be read."),
     open("hook", "The kernel program."),
     open(
+        "object",
+        "The object of kernel programs that it is of, one for each subsystem.",
+    ),
+    open(
         "http_request_method",
         "The method; `_OTHER` for one that is not among the nine of the convention, `unknown` for \
          one that HTTP/2 sent by reference to a header that was not heard.",

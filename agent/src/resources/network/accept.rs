@@ -83,8 +83,7 @@ impl Tally for Accepted {
 
 /// The running programs, and the sums of the services.
 pub(super) struct Accepts {
-    /// Kept because its programs end with it.
-    _object: Object,
+    object: Object,
     processes: ProcessMap<Accepted>,
     host: Array<MapData, Exp2>,
     counters: Counters,
@@ -107,7 +106,7 @@ pub(super) fn build(types: &Types) -> (Option<Accepts>, Vec<Hook>) {
         hooks.extend(ON_CGROUP.iter().map(failed));
     }
     let accepts = loaded.ok().zip(maps).map(|(object, maps)| Accepts {
-        _object: object,
+        object,
         processes: ProcessMap::new("PROCESSES", maps.processes),
         host: maps.host,
         counters: maps.counters,
@@ -117,6 +116,10 @@ pub(super) fn build(types: &Types) -> (Option<Accepts>, Vec<Hook>) {
 }
 
 impl Accepts {
+    pub(super) const fn object(&self) -> &Object {
+        &self.object
+    }
+
     /// Looks at the processes, also between two scrapes, so that those that end are not missed.
     pub(super) fn post(&mut self, host: &Host) -> Result<(), CollectError> {
         self.ledger.post(&mut self.processes, host)

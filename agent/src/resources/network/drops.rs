@@ -102,6 +102,10 @@ fn named(reasons: &[(String, u32)], subsystems: &[(String, u32)]) -> Vec<(u32, S
 }
 
 impl Drops {
+    pub(super) const fn object(&self) -> &Object {
+        &self.object
+    }
+
     /// Writes the families whose hook is attached.
     pub(super) fn write(&self, page: &mut Page<'_>) -> Result<(), CollectError> {
         if self.has("kfree_skb") {

@@ -19,12 +19,12 @@ use hark_common::tcp::{Connection, Failure, Figures, Lost, Tally, role, state};
 use indexmap::IndexMap;
 
 use self::families::{
-    ACCEPTED, CONNECT_DURATION, FAILED, LOST, MISSED, NAMESPACES, OPEN, OPENED, Pair, RECEIVED,
+    ACCEPTED, CONNECT_DURATION, FAILED, LOST, NAMESPACES, OPEN, OPENED, Pair, RECEIVED,
     RESETS_RECEIVED, RESETS_SENT, RETRANSMITS, RTT, SENT, UNBOUND,
 };
 use self::living::RoundTrips;
 use crate::kernel::Hook;
-use crate::kernel::object::Types;
+use crate::kernel::object::{Object, Types};
 use crate::kernel::tcp::{TcpPrograms, WANTED, add};
 use crate::resources::group::CollectError;
 use crate::resources::ledger::{self, Ledger};
@@ -118,6 +118,10 @@ struct Row<'a> {
 }
 
 impl Tcp {
+    pub(super) const fn object(&self) -> &Object {
+        self.programs.object()
+    }
+
     /// Reads what is over, so that a process that ends between two scrapes is still known.
     ///
     /// # Errors
@@ -234,11 +238,6 @@ impl Tcp {
         for (reason, what) in LOSSES {
             let lost = self.programs.lost(what)?;
             page.sample(&LOST, &format!("reason=\"{reason}\""), lost)?;
-        }
-        page.family(&MISSED)?;
-        for (hook, figures) in self.programs.programs() {
-            let labels = format!("hook=\"{hook}\"");
-            page.sample(&MISSED, &labels, figures.recursion_misses)?;
         }
         page.family(&NAMESPACES)?;
         Ok(page.sample(&NAMESPACES, "", unread)?)

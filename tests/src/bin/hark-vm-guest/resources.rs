@@ -120,7 +120,7 @@ pub(crate) fn memory(agent: &Agent) -> String {
 /// Connections to a port that nobody listens on.
 pub(crate) fn network(agent: &Agent) -> String {
     let service = names::unique("knocker");
-    let missed = |page: &Page| page.total("hark_tcp_events_missed_total", &[]);
+    let missed = |page: &Page| page.total("hark_network_events_missed_total", &[("object", "tcp")]);
     let before = missed(&agent.page());
     let address = names::free_address();
     let mut process = Process::start(ourselves("knock", &address.to_string(), &service));

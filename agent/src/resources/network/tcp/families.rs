@@ -181,15 +181,6 @@ pub(super) const LOST: Family = Family {
     labels: &["reason"],
 };
 
-pub(super) const MISSED: Family = Family {
-    name: "hark_tcp_events_missed",
-    help: "Events that the kernel did not hand to a program, because it was running already on that CPU.",
-    unit: None,
-    kind: Kind::Counter,
-    source: "bpf_prog_info.recursion_misses",
-    labels: &["hook"],
-};
-
 pub(super) const NAMESPACES: Family = Family {
     name: "hark_tcp_namespaces_unread",
     help: "Network namespaces whose living connections were not read, or not all, at this scrape: their bytes are counted when they end. Entering another namespace needs CAP_SYS_ADMIN; without the kernel's module tcp_diag none is read.",
@@ -218,6 +209,6 @@ pub fn families() -> Vec<&'static Family> {
     pairs
         .into_iter()
         .flat_map(|pair| [&pair.host, &pair.service])
-        .chain([&UNBOUND, &LOST, &MISSED, &NAMESPACES])
+        .chain([&UNBOUND, &LOST, &NAMESPACES])
         .collect()
 }
