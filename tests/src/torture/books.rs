@@ -1,8 +1,10 @@
 //! The books of a case: what clients and servers did, against what the agent has.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::agent::{self, Agent};
+use crate::bpf;
 use crate::load::Sent;
 use crate::metrics::{Counts, Page};
 use crate::server::Server;
@@ -21,6 +23,10 @@ const SERVICE: &str = "service_name";
 /// How much more the agent may have after a case: the ring's pages count once they were used, twice, as
 /// they are mapped twice; tables that have grown keep their size, and the allocator what was freed.
 const GROWTH: u64 = 64 << 20;
+
+/// How many more entries a table may have after a case: of connections and processes of the host that
+/// have nothing to do with it, and of the servers, which live on.
+const OTHERS: u64 = 64;
 
 /// One end of some traffic.
 #[derive(Debug)]
@@ -61,6 +67,8 @@ pub(super) struct Books {
     lost: u64,
     http2_lost: u64,
     before: u64,
+    entries: BTreeMap<String, u64>,
+    open: u64,
     ends: Vec<End>,
     calls: Vec<End>,
 }
@@ -73,6 +81,8 @@ impl Books {
             lost: lost(&page),
             http2_lost: http2_lost(&page),
             before: agent.resident_bytes(),
+            entries: bpf::entries_of(agent.process().id()),
+            open: 0,
             ends: Vec::new(),
             calls: Vec::new(),
             page,
@@ -92,6 +102,36 @@ impl Books {
     /// Clients, whoever they are, have sent so many more requests to a port.
     pub(super) fn sent_to(&mut self, port: u16, counts: &Counts) {
         self.enter(agent::CLIENT, "server_port", &port.to_string(), counts);
+    }
+
+    /// What the kernel side's tables had before.
+    pub(super) const fn entries(&self) -> &BTreeMap<String, u64> {
+        &self.entries
+    }
+
+    /// Has the tables held to what they had at another time.
+    pub(super) fn with_entries(mut self, entries: BTreeMap<String, u64>) -> Self {
+        self.entries = entries;
+        self
+    }
+
+    /// So many connections, of which both ends are here, are open when the books are closed.
+    pub(super) const fn keep_open(&mut self, connections: u64) {
+        self.open += 2 * connections;
+    }
+
+    /// No table of the kernel side's keeps what is over.
+    #[track_caller]
+    fn tables_are_empty(&self, agent: &Agent) {
+        for (table, before) in &self.entries {
+            let before = before + self.open;
+            let now = || bpf::entries_of(agent.process().id()).remove(table);
+            let after = wait::settle_below(SETTLE, before + OTHERS, || now().unwrap_or(0));
+            assert!(
+                after <= before + OTHERS,
+                "{table} had {before} entries and has {after}"
+            );
+        }
     }
 
     /// Both ends of a load, which must have had no error.
@@ -176,6 +216,7 @@ impl Books {
             }
         }
         balance(agent);
+        self.tables_are_empty(agent);
         let after = wait::settle_below(SETTLE, self.before + GROWTH, || agent.resident_bytes());
         assert!(
             after <= self.before + GROWTH,

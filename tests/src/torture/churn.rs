@@ -84,9 +84,11 @@ pub(super) fn idle(scale: Scale) -> Result<Outcome, Skip> {
     books.served(&nginx.service, &asked);
     books.sent(&service, &asked);
     // With all of them open, and again when all have gone.
+    let empty = books.entries().clone();
+    books.keep_open(count as u64);
     let open = books.close(&agent);
     drop(process);
-    let closed = Books::open(&agent).close(&agent);
+    let closed = Books::open(&agent).with_entries(empty).close(&agent);
     Ok(Outcome {
         after: closed.after,
         ..open
