@@ -1,7 +1,6 @@
 //! The time of day is set by hours, as somebody's NTP does at boot: what is told of an exchange has the
 //! time of day that it was at, and its duration is not hours. Only a machine of one's own can be asked this.
 
-use std::path::Path;
 use std::time::Duration;
 
 use hark_tests::agent::Agent;
@@ -11,10 +10,7 @@ use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
 use crate::heard::{self, CHECKS};
-use crate::{PATIENCE, SETTLE};
-
-/// Where the agent is to write what it hears.
-pub(crate) const LOG: &str = "/tmp/requests.log";
+use crate::{PATIENCE, SETTLE, log};
 
 /// How far a time may be from the two readings it lies between, s: the agent compares the clocks when it
 /// takes records out of the ring.
@@ -34,14 +30,14 @@ pub(crate) fn check(agent: &Agent) -> String {
         step(hours * 3600);
         // Until the agent has compared the clocks.
         std::thread::sleep(Duration::from_secs(2));
-        let (known, lost, before) = (lines().len(), agent.lost(), seconds());
+        let (known, lost, before) = (log::lines::<Line>().len(), agent.lost(), seconds());
         let _ = heard::check_one(&CHECKS[0], agent);
         let after = seconds();
         // Each at both ends, but for those that are counted as lost.
         let told = wait::until(SETTLE, "lines of the request log", || {
             let lost = usize::try_from(agent.lost() - lost).unwrap_or(usize::MAX);
             let wanted = (2 * heard::EXCHANGES).saturating_sub(lost);
-            let told = lines().split_off(known);
+            let told = log::lines::<Line>().split_off(known);
             (told.len() >= wanted).then_some(told)
         });
         for line in told {
@@ -59,14 +55,6 @@ pub(crate) fn check(agent: &Agent) -> String {
         }
     }
     format!("{looked_at} exchanges at their time")
-}
-
-fn lines() -> Vec<Line> {
-    let text = std::fs::read_to_string(Path::new(LOG)).unwrap_or_default();
-    text.split_inclusive('\n')
-        .filter(|line| line.ends_with('\n'))
-        .map(|line| serde_json::from_str(line).expect("a line of JSON"))
-        .collect()
 }
 
 fn step(seconds: i64) {

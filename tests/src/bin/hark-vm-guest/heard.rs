@@ -117,7 +117,8 @@ pub(crate) fn check_one(check: &Check, agent: &Agent) -> String {
     )
 }
 
-fn start(check: &Check) -> Server {
+/// The server of a check.
+pub(crate) fn start(check: &Check) -> Server {
     let folder = tempfile::tempdir().expect("a temporary folder").keep();
     let path = folder.join("socket");
     let at = match check.over {

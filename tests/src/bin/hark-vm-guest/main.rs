@@ -7,11 +7,13 @@ mod books;
 mod clock;
 mod grpc;
 mod heard;
+mod log;
 mod machine;
 mod refused;
 mod report;
 mod resources;
 mod serve;
+mod sockets;
 mod tls;
 
 use std::time::Duration;
@@ -71,7 +73,7 @@ fn agent(report: &mut Report) {
         let environment = [
             ("HARK_CAPTURE_TLS", "true"),
             ("HARK_REQUEST_LOG_OUTPUT", "file"),
-            ("HARK_REQUEST_LOG_PATH", clock::LOG),
+            ("HARK_REQUEST_LOG_PATH", log::PATH),
             ("HARK_REQUEST_LOG_WHICH", "all"),
             ("HARK_REQUEST_LOG_MAX_PER_SECOND", "1000000"),
         ];
@@ -85,6 +87,7 @@ fn agent(report: &mut Report) {
     for check in heard::CHECKS {
         report.check(check.name, || heard::check_one(check, agent));
     }
+    report.check("sockets", || sockets::check(agent));
     report.check("gRPC", || grpc::check(agent));
     for (name, protocol, manner) in tls::CHECKS {
         report.check(name, || tls::check(agent, protocol, manner));
