@@ -25,7 +25,7 @@ use std::fs;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -100,11 +100,14 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         bail!("bench needs nginx, wrk and h2load; see above");
     }
     build::everything(workspace, true)?;
-    // Its programs are linked with the agent's library: of another revision there are none here.
-    let user_space = if args.wants(Part::UserSpace) && args.against.is_none() {
-        Some(user_space::build(workspace)?)
-    } else {
-        None
+    let wants_user_space = args.wants(Part::UserSpace);
+    let this = Revision {
+        agent: workspace.agent(true),
+        user_space: if wants_user_space {
+            Some(user_space::build(workspace)?)
+        } else {
+            None
+        },
     };
     let grpc = if args.wants(Part::Grpc) {
         Some(grpc::build(workspace)?)
@@ -114,7 +117,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let other = args
         .against
         .as_deref()
-        .map(|revision| against::build(workspace, revision))
+        .map(|revision| against::build(workspace, revision, wants_user_space))
         .transpose()?;
     let interrupt = Interrupt::listen()?;
     let _turn = turn(&interrupt)?;
@@ -124,34 +127,31 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     let began = Instant::now();
     let load_before = load_average();
     let mut bench = Bench {
-        agent: workspace.agent(true),
+        agent: this.agent.clone(),
         seconds: args.seconds.get(),
         repeat: args.repeat.get(),
         interrupt,
     };
-    let programs = Programs { user_space, grpc };
     let mut notes = Notes::default();
     let (mut figures, mut others) = (Vec::new(), Vec::new());
     if let Some(other) = &other {
         // A repetition of each in turn.
         let repeat = std::mem::replace(&mut bench.repeat, 1);
         for turn in 1..=repeat {
-            let mut both = [
-                (workspace.agent(true), &mut figures),
-                (other.agent.clone(), &mut others),
-            ];
+            let mut both = [(&this, &mut figures), (&other.built, &mut others)];
             if turn % 2 == 0 {
                 both.reverse();
             }
-            for (agent, to) in both {
-                bench.agent = agent;
+            for (revision, to) in both {
+                bench.agent.clone_from(&revision.agent);
                 // The notes are the same each time.
                 notes = Notes::default();
-                against::merge(to, measure(&bench, args, &programs, &mut notes)?);
+                let more = measure(&bench, args, revision, grpc.as_deref(), &mut notes)?;
+                against::merge(to, more);
             }
         }
     } else {
-        figures = measure(&bench, args, &programs, &mut notes)?;
+        figures = measure(&bench, args, &this, grpc.as_deref(), &mut notes)?;
     }
     let machine = machine();
     notes.add(format!("{machine}; load average before: {load_before}"));
@@ -182,24 +182,26 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// What is built for some parts.
-struct Programs {
+/// A revision that is measured, built.
+struct Revision {
+    agent: PathBuf,
+    /// Linked with the agent's library, so each revision has its own.
     user_space: Option<user_space::Examples>,
-    grpc: Option<PathBuf>,
 }
 
-/// All parts that are wanted.
+/// All parts that are wanted. `grpc` is the load of that part.
 fn measure(
     bench: &Bench,
     args: &Args,
-    programs: &Programs,
+    revision: &Revision,
+    grpc: Option<&Path>,
     notes: &mut Notes,
 ) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     if args.wants(Part::Http) {
         figures.extend(bench.alternating(notes)?);
     }
-    if let Some(grpc) = &programs.grpc {
+    if let Some(grpc) = grpc {
         figures.extend(bench.grpc(grpc)?);
     }
     if args.wants(Part::Switches) {
@@ -214,7 +216,7 @@ fn measure(
     if args.wants(Part::Memory) {
         figures.extend(bench.memory()?);
     }
-    if let Some(user_space) = &programs.user_space {
+    if let Some(user_space) = &revision.user_space {
         figures.extend(user_space::measure(user_space, &bench.interrupt)?);
     }
     if args.peer.is_given() {

@@ -1,13 +1,14 @@
 //! Another revision of hark, built and measured beside this one.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, ensure};
 
 use super::figure::Figure;
-use super::stats::median;
+use super::stats::{median, spread};
+use super::{Revision, user_space};
 use crate::process;
 use crate::table;
 use crate::workspace::Workspace;
@@ -16,12 +17,13 @@ use crate::workspace::Workspace;
 pub(super) struct Other {
     /// Its short hash.
     pub(super) name: String,
-    /// Its agent.
-    pub(super) agent: PathBuf,
+    /// What is measured of it.
+    pub(super) built: Revision,
 }
 
-/// Builds a revision in a folder of its own below the target folder, where the next run finds it.
-pub(super) fn build(workspace: &Workspace, revision: &str) -> Result<Other> {
+/// Builds a revision in a folder of its own below the target folder, where the next run finds it; with
+/// what measures its user space, if that is wanted.
+pub(super) fn build(workspace: &Workspace, revision: &str, user_space: bool) -> Result<Other> {
     let name = process::output(git(workspace).args([
         "rev-parse",
         "--verify",
@@ -32,7 +34,13 @@ pub(super) fn build(workspace: &Workspace, revision: &str) -> Result<Other> {
     let name = name.trim().to_owned();
     let folder = workspace.target.join("against").join(&name);
     let target = folder.join("target");
-    let agent = target.join("release").join("hark");
+    let release = target.join("release");
+    let agent = release.join("hark");
+    let cargo = || {
+        let mut cargo = workspace.cargo();
+        cargo.current_dir(&folder).env("CARGO_TARGET_DIR", &target);
+        cargo
+    };
     if !agent.is_file() {
         process::step(&format!("hark of {name}"));
         unpack(workspace, &name, &folder)?;
@@ -42,17 +50,19 @@ pub(super) fn build(workspace: &Workspace, revision: &str) -> Result<Other> {
         if ours.is_dir() && !its.exists() {
             std::os::unix::fs::symlink(&ours, &its).context("cannot make a link")?;
         }
-        process::run(
-            workspace
-                .cargo()
-                .current_dir(&folder)
-                .env("CARGO_TARGET_DIR", &target)
-                .args(["xtask", "build", "--release"]),
-        )
-        .with_context(|| format!("cannot build hark of {name}"))?;
+        process::run(cargo().args(["xtask", "build", "--release"]))
+            .with_context(|| format!("cannot build hark of {name}"))?;
     }
     ensure!(agent.is_file(), "{} was not built", agent.display());
-    Ok(Other { name, agent })
+    let user_space = if user_space {
+        Some(user_space::build_by(cargo(), &release)?)
+    } else {
+        None
+    };
+    Ok(Other {
+        name,
+        built: Revision { agent, user_space },
+    })
 }
 
 fn git(workspace: &Workspace) -> Command {
@@ -92,6 +102,19 @@ pub(super) fn merge(to: &mut Vec<Figure>, more: Vec<Figure>) {
     }
 }
 
+/// Whether every value of one is above every value of the other: with five of each, by chance in less
+/// than one of a hundred figures.
+fn apart(these: &[f64], others: &[f64]) -> &'static str {
+    if these.len().min(others.len()) < 2 {
+        return "";
+    }
+    match spread(these).zip(spread(others)) {
+        Some(((low, _), (_, high))) if low > high => "MORE",
+        Some(((_, high), (low, _))) if high < low => "LESS",
+        _ => "",
+    }
+}
+
 /// Medians of this tree and of the other revision, and how they compare.
 pub(super) fn table(these: &[Figure], others: &[Figure], name: &str) -> String {
     let rows: Vec<_> = these
@@ -111,10 +134,13 @@ pub(super) fn table(these: &[Figure], others: &[Figure], name: &str) -> String {
                 shown(now),
                 shown(then),
                 ratio.map_or_else(|| "-".to_owned(), |ratio| format!("{ratio:.3}")),
+                other
+                    .map_or("", |other| apart(&this.values, &other.values))
+                    .to_owned(),
             ]
         })
         .collect();
-    table::render(["measured", "unit", "this tree", name, "ratio"], &rows)
+    table::render(["measured", "unit", "this tree", name, "ratio", ""], &rows)
 }
 
 #[cfg(test)]
@@ -131,6 +157,15 @@ mod tests {
         let mut all = vec![figure("a", &[1.0])];
         merge(&mut all, vec![figure("b", &[5.0]), figure("a", &[3.0])]);
         assert_eq!(all, [figure("a", &[1.0, 3.0]), figure("b", &[5.0])]);
+    }
+
+    #[test]
+    fn values_that_do_not_overlap_are_apart() {
+        assert_eq!(apart(&[5.0, 6.0], &[3.0, 4.0]), "MORE");
+        assert_eq!(apart(&[3.0, 4.0], &[5.0, 6.0]), "LESS");
+        assert_eq!(apart(&[3.0, 6.0], &[4.0, 5.0]), "");
+        assert_eq!(apart(&[9.0], &[1.0]), "", "one value says nothing");
+        assert_eq!(apart(&[], &[]), "");
     }
 
     #[test]

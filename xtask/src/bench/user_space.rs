@@ -1,7 +1,7 @@
 //! What an exchange costs in the agent's user space: `agent/examples/pipeline_cost.rs` and
 //! `agent/examples/http2_cost.rs`, run.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -24,8 +24,13 @@ pub(super) struct Examples {
 
 /// Builds the examples and says where they are.
 pub(super) fn build(workspace: &Workspace) -> Result<Examples> {
+    build_by(workspace.cargo(), &workspace.target.join("release"))
+}
+
+/// As [`build`], of the tree that `cargo` is run in, which puts them below `release`.
+pub(super) fn build_by(mut cargo: Command, release: &Path) -> Result<Examples> {
     process::step("replay benchmark");
-    process::run(workspace.cargo().args([
+    process::run(cargo.args([
         "build",
         "--release",
         "--package",
@@ -36,7 +41,7 @@ pub(super) fn build(workspace: &Workspace) -> Result<Examples> {
         CALLS,
     ]))
     .context("cannot build the replay benchmark")?;
-    let folder = workspace.target.join("release/examples");
+    let folder = release.join("examples");
     Ok(Examples {
         exchanges: folder.join(EXCHANGES),
         calls: folder.join(CALLS),
