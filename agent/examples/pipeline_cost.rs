@@ -1,7 +1,10 @@
 //! What an exchange costs in user space, from the bytes of its records to its place in the
 //! histograms and the offer of its span.
 //!
-//!     cargo run --release -p hark --example pipeline_cost -- [EXCHANGES [ROUNDS]]
+//!     cargo run --release -p hark --example pipeline_cost -- [EXCHANGES [ROUNDS [ONLY]]]
+//!
+//! With ONLY, `histogram` or `span`, goes through one of them and prints nothing: for callgrind, which is
+//! to collect in `replay` alone (`--toggle-collect=pipeline_cost::replay`).
 //!
 //! Synthetic records, a request and a response per exchange on keep-alive connections that take
 //! turns, go through the agent's own pipeline. The spans are offered to an exporter whose collector
@@ -41,9 +44,15 @@ const LOOPBACK: SocketAddress = SocketAddress {
 };
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let mut numbers = std::env::args().skip(1).map(|number| number.parse::<u32>());
-    let exchanges = numbers.next().transpose()?.unwrap_or(200_000).max(1);
-    let rounds = numbers.next().transpose()?.unwrap_or(9).max(1);
+    let mut arguments = std::env::args().skip(1);
+    let mut number = |otherwise: u32| {
+        let number = arguments.next().map(|number| number.parse::<u32>());
+        number
+            .transpose()
+            .map(|number| number.unwrap_or(otherwise).max(1))
+    };
+    let (exchanges, rounds) = (number(200_000)?, number(9)?);
+    let only = arguments.next();
     let (bytes, starts) = records(exchanges);
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -51,7 +60,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         .build()?;
     let records = (&bytes[..], &starts[..]);
     let all = Config::default();
-    let without = measure(records, rounds, &all, None, None)?;
+    if only.as_deref() == Some("histogram") {
+        measure(records, rounds, &all, None, None)?;
+        return Ok(());
+    }
     // A port of ours that nobody listens on: connections are refused, not left waiting.
     let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
@@ -60,6 +72,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let config = OtlpConfig::new(Protocol::HttpProtobuf, endpoint);
     let exporter = Exporter::start(config, runtime.handle())?;
     let own = Some(exporter.clone());
+    if only.is_some() {
+        measure(records, rounds, &all, own, None)?;
+        return Ok(());
+    }
+    let without = measure(records, rounds, &all, None, None)?;
     let with = measure(records, rounds, &all, own, None)?;
     let own = Some(exporter.clone());
     let everything = measure(records, rounds, &all, own, log()?)?;
@@ -100,6 +117,17 @@ fn log() -> Result<Option<RequestLog>, Box<dyn Error>> {
     Ok(RequestLog::start(&config, None)?)
 }
 
+/// One round. A function of its own, which callgrind knows by its name.
+#[inline(never)]
+fn replay(pipeline: &mut Pipeline, bytes: &[u8], starts: &[usize]) {
+    for batch in starts.chunks(BATCH) {
+        for start in batch {
+            pipeline.record(&bytes[*start..]);
+        }
+        pipeline.drained();
+    }
+}
+
 /// ns of CPU time per exchange, of each round.
 fn measure(
     (bytes, starts): (&[u8], &[usize]),
@@ -117,12 +145,7 @@ fn measure(
     let mut times = Vec::new();
     for _ in 0..rounds {
         let start = cpu_ns();
-        for batch in starts.chunks(BATCH) {
-            for start in batch {
-                pipeline.record(&bytes[*start..]);
-            }
-            pipeline.drained();
-        }
+        replay(&mut pipeline, bytes, starts);
         times.push((cpu_ns() - start) / f64::from(exchanges));
         // On the agent's connections the numbers go on; here each round begins at 0 again, on
         // connections that are new to the pipeline.

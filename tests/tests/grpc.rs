@@ -51,7 +51,10 @@ fn counts_exactly(library: Library, load: &Load<'_>) {
                 seen.retain(|method, _| COUNTED.contains(&&**method));
                 seen
             });
-            assert_eq!(seen, want, "{library:?} {name}");
+            let unknown = agent
+                .page()
+                .by("hark_http2_fields_unknown_total", "field", &[]);
+            assert_eq!(seen, want, "{library:?} {name}; not known: {unknown:?}");
         }
     }
 }

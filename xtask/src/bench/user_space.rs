@@ -57,7 +57,55 @@ pub(super) fn measure(examples: &Examples, interrupt: &Interrupt) -> Result<Vec<
     };
     let mut all = figures(&run(&examples.exchanges)?, OF_EXCHANGES)?;
     all.extend(figures(&run(&examples.calls)?, OF_CALLS)?);
+    all.extend(instructions(&examples.exchanges, interrupt)?);
     Ok(all)
+}
+
+/// Exchanges of a round under callgrind, which is fifty times slower.
+const COUNTED: u32 = 5000;
+/// Rounds there.
+const ROUNDS: u32 = 2;
+
+/// Instructions per exchange, as callgrind counts them: they repeat to a thousandth on any machine, however
+/// busy. None where there is no valgrind, and of a revision whose benchmark cannot be asked for them.
+fn instructions(program: &Path, interrupt: &Interrupt) -> Result<Vec<Figure>> {
+    if Command::new("valgrind").arg("--version").output().is_err() {
+        eprintln!("bench: no instructions are counted: valgrind is not installed");
+        return Ok(Vec::new());
+    }
+    let mut counted = Vec::new();
+    for (only, what) in [
+        ("histogram", "record to histogram"),
+        ("span", "record to histogram and span offered"),
+    ] {
+        interrupt.check()?;
+        let mut valgrind = Command::new("valgrind");
+        valgrind
+            .args(["--tool=callgrind", "--callgrind-out-file=/dev/null"])
+            .arg(format!("--toggle-collect={EXCHANGES}::replay"))
+            .arg(program)
+            .args([&COUNTED.to_string(), &ROUNDS.to_string(), only]);
+        let said = Running::start(&mut valgrind)?.finish(interrupt, Duration::from_secs(120));
+        match said.map(|said| collected(&said)) {
+            Ok(Some(all)) => {
+                let name = format!("instructions, replay: {what}");
+                let each = all / f64::from(COUNTED * ROUNDS);
+                counted.push(Figure::new(name, "1/exchange", Budget::None).with([each]));
+            }
+            Ok(None) => eprintln!("bench: no instructions are counted: {what}"),
+            Err(error) => eprintln!("bench: no instructions are counted: {error:#}"),
+        }
+    }
+    Ok(counted)
+}
+
+/// What callgrind says at its end, if it has counted anything.
+fn collected(said: &str) -> Option<f64> {
+    let line = said
+        .lines()
+        .find_map(|line| line.split_once("Collected : "))?;
+    let count: f64 = line.1.trim().parse().ok()?;
+    (count > 0.0).then_some(count)
 }
 
 /// Where in a report values are, and what they are.
@@ -194,6 +242,14 @@ mod tests {
         let values: Vec<_> = figures.iter().map(|figure| figure.values[0]).collect();
         assert_eq!(values, [1.5, 4.0, 9.0, 8.0, 7.0, 4.0, 9.0, 8.0, 7.0]);
         assert!(super::figures("{}", OF_CALLS).is_err());
+    }
+
+    #[test]
+    fn instructions_are_read_from_what_callgrind_says() {
+        let said = "==1== Events    : Ir\n==1== Collected : 119178345\n==1== \n";
+        assert_eq!(collected(said), Some(119_178_345.0));
+        assert_eq!(collected("==1== Collected : 0\n"), None);
+        assert_eq!(collected("valgrind: bad executable\n"), None);
     }
 
     #[test]
