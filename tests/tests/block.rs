@@ -60,6 +60,30 @@ fn lost(agent: &Agent) -> ByOperation {
     since(&lost, &ByOperation::new())
 }
 
+/// Waits until a service has asked for so many blocks, but for those of which the kernel told no end, and
+/// gives how many these are: on a loaded host Linux 6.18 does that to a few in a thousand. The agent counts
+/// them, when another request has their place (of any disk: there may be more); until then, in flight.
+#[track_caller]
+fn untold(agent: &Agent, disk: &Loop, (service, operation): (&str, &str), io: &Io) -> u64 {
+    let blocks = [io.count, io.count * io.block];
+    let want = blocks.map(|value| by(&[(operation, value)]));
+    let seen = wait::settle(wait::SETTLE, &want, || {
+        of_service(&agent.page(), service, operation)
+    });
+    let page = agent.page();
+    let noticed = page.total("hark_disk_events_lost_total", &[("reason", "end_unseen")]);
+    let in_flight = page.total("hark_disk_in_flight", &[("device", disk.name())]);
+    let [operations, bytes] = seen.map(|of| of.get(operation).copied().unwrap_or(0));
+    let missing = blocks[0].checked_sub(operations);
+    assert!(
+        missing.is_some_and(|missing| missing <= noticed + in_flight),
+        "{service}: {operations} of {}, {noticed} counted as lost, {in_flight} in flight",
+        blocks[0]
+    );
+    assert_eq!(bytes, operations * io.block, "{service}");
+    blocks[0] - operations
+}
+
 #[test]
 fn direct_reads_and_writes() {
     need!(agent::root());
@@ -87,14 +111,8 @@ fn direct_reads_and_writes() {
     assert_eq!(outcome(&mut reader), (200, 0));
 
     eprintln!("missed: {:?}", lost(&agent));
-    let written = [by(&[("write", 300)]), by(&[("write", 300 * 4096)])];
-    let were_read = [by(&[("read", 200)]), by(&[("read", 200 * 16_384)])];
-    wait::expect("by the writer", &written, || {
-        of_service(&agent.page(), &writes, "write")
-    });
-    wait::expect("by the reader", &were_read, || {
-        of_service(&agent.page(), &reads, "read")
-    });
+    let unwritten = untold(&agent, &disk, (&writes, "write"), &write);
+    let unread = untold(&agent, &disk, (&reads, "read"), &read);
 
     let now = disk.books();
     let want = [since(&now.0, &operations), since(&now.1, &bytes)];
@@ -108,7 +126,8 @@ fn direct_reads_and_writes() {
     assert_eq!(shown("hark_disk_operations_total", &operations), want[0]);
     assert_eq!(shown("hark_disk_bytes_total", &bytes), want[1]);
     // The kernel's own flushes go past the queue, one for many who asked.
-    let data = ["read", "write"].map(|operation| (operation, want[0][operation]));
+    let data = [("read", unread), ("write", unwritten)];
+    let data = data.map(|(operation, untold)| (operation, want[0][operation] - untold));
     for family in [
         "hark_disk_device_seconds_count",
         "hark_disk_queue_wait_seconds_count",
@@ -119,13 +138,12 @@ fn direct_reads_and_writes() {
     }
     let here = [("device", device)];
     assert_eq!(page.total("hark_disk_errors_total", &here), 0);
-    assert_eq!(page.total("hark_disk_in_flight", &here), 0);
+    assert!(page.total("hark_disk_in_flight", &here) <= unread + unwritten);
 
     // What a process has done stays with its service when it is gone.
     drop(writer);
-    wait::expect("by one that is gone", &written, || {
-        of_service(&agent.page(), &writes, "write")
-    });
+    let still = untold(&agent, &disk, (&writes, "write"), &write);
+    assert_eq!(still, unwritten, "by one that is gone");
 }
 
 /// What lies behind the end of the file under the device cannot be read.
@@ -267,20 +285,25 @@ fn waiting_in_the_queue_is_not_the_time_of_the_device() {
     drop(frozen);
     assert_eq!(outcome(&mut writer), (DEPTH, 0));
 
-    let want = [by(&[("write", DEPTH)]), by(&[("write", DEPTH * 4096)])];
-    wait::expect("written", &want, || {
-        of_service(&agent.page(), &service, "write")
-    });
+    let untold = untold(&agent, &upper, (&service, "write"), &io);
     let page = agent.page();
     let long = |family: &str| {
         let labels = [("device", upper.name()), ("operation", "write")];
         let all = page.total(&format!("{family}_count"), &labels);
         let short = [&labels[..], &[("le", BOUND)]].concat();
-        assert_eq!(all, DEPTH, "{family}");
+        assert_eq!(all, DEPTH - untold, "{family}");
         all - page.total(&format!("{family}_bucket"), &short)
     };
-    assert_eq!(long("hark_disk_queue_wait_seconds"), DEPTH - taken);
-    assert_eq!(long("hark_disk_device_seconds"), taken);
+    for (family, want) in [
+        ("hark_disk_queue_wait_seconds", DEPTH - taken),
+        ("hark_disk_device_seconds", taken),
+    ] {
+        let seen = long(family);
+        assert!(
+            (want - untold..=want).contains(&seen),
+            "{family}: {seen} of {want}"
+        );
+    }
 }
 
 #[test]
