@@ -96,11 +96,16 @@ pub(super) fn disk_full(scale: Scale) -> Result<Outcome, Skip> {
     ]);
     let mut books = Books::open(&agent);
     let settled = |written_more_than: u64| {
-        wait::expect("chosen = written + dropped", &true, || {
-            let [chosen, limited, written, dropped, queued] = lines(&agent.page());
+        let holds = |[chosen, limited, written, dropped, queued]: [u64; 5]| {
             queued == 0 && chosen == limited + written + dropped && written > written_more_than
-        });
-        lines(&agent.page())
+        };
+        let _ = wait::settle(wait::SETTLE, &true, || holds(lines(&agent.page())));
+        let now = lines(&agent.page());
+        assert!(
+            holds(now),
+            "chosen, limited, written, dropped, queued: {now:?}; written before: {written_more_than}"
+        );
+        now
     };
     let first = load(&nginx, scale);
     books.load(&nginx, &first);
